@@ -1,1 +1,27 @@
+//! What every room may use: ids, ARNs, time, names, secrets, API errors.
+//!
+//! No async and no I/O live here; the one door to the operating system is
+//! [`OsSecrets`], which only shells construct. This room does not know any AWS
+//! service, table or protocol.
 
+mod arn;
+mod error;
+mod names;
+mod principal;
+mod secrets;
+mod time;
+
+pub use arn::{Arn, ArnError};
+pub use error::{ApiError, Fault};
+pub use names::Names;
+pub use principal::Principal;
+pub use secrets::{OsSecrets, Secrets};
+pub use time::Timestamp;
+
+/// The only partition an installation has; AWS's other partitions differ in ARNs alone.
+pub const PARTITION: &str = "aws";
+
+/// True for a twelve-digit account id.
+pub fn is_account_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
