@@ -8,6 +8,7 @@ mod arn;
 mod error;
 mod names;
 mod principal;
+mod sealed;
 mod secrets;
 mod time;
 
@@ -15,6 +16,7 @@ pub use arn::{Arn, ArnError};
 pub use error::{ApiError, Fault};
 pub use names::Names;
 pub use principal::Principal;
+pub use sealed::{MASTER_KEY_LEN, MasterKey, SealError, Sealed};
 pub use secrets::{OsSecrets, Secrets};
 pub use time::Timestamp;
 
