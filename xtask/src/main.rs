@@ -1,1 +1,43 @@
-fn main() {}
+//! Chores of this repository: `cargo xtask --help`.
+
+mod codegen;
+
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+#[derive(Parser)]
+#[command(about = "Chores of the Longshore repository")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Trim botocore's service models into crates/wire/models.
+    Models {
+        /// botocore's `data` folder, as unpacked from its source distribution.
+        #[arg(long)]
+        from: PathBuf,
+    },
+    /// Write shape tables, typed structs, the dispatch table and docs/coverage.md.
+    Codegen {
+        /// Write nothing; fail if a generated file is not what would be written.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().chore {
+        Chore::Models { from } => codegen::trim(root(), &from),
+        Chore::Codegen { check: true } => codegen::check(root()),
+        Chore::Codegen { check: false } => codegen::write(root()),
+    }
+}
+
+/// The repository's root: this package lives one folder below.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}

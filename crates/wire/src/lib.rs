@@ -1,1 +1,9 @@
+//! The wire: shape tables, AWS protocol codecs, SigV4 and the ECS agent protocol.
+//!
+//! Everything here is a pure function of bytes and a stated time. This room knows no state, no
+//! policy and no operation's meaning; it opens no socket.
 
+pub mod model;
+mod models;
+
+pub use models::{service, services};

@@ -1,0 +1,80 @@
+//! What is generated: shape tables, typed structs, the dispatch table, the coverage page.
+//!
+//! All of it is a function of files in this repository, so that `--check` can say whether the
+//! committed text is fresh. Only [`trim`] reads botocore.
+
+mod model;
+mod tables;
+
+use anyhow::{Context, Result, bail};
+use model::Model;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The services, with their folder in botocore's data.
+const SERVICES: &[(&str, &str)] =
+    &[("ecr", "ecr/2015-09-21"), ("ecs", "ecs/2014-11-13"), ("logs", "logs/2014-03-28"), ("sts", "sts/2011-06-15")];
+
+/// A generated file: its path below the repository's root, and its text.
+type Generated = (PathBuf, String);
+
+/// Writes `crates/wire/models/*.json` from botocore's `data` folder.
+pub fn trim(root: &Path, data: &Path) -> Result<()> {
+    for (name, folder) in SERVICES {
+        let path = data.join(folder).join("service-2.json");
+        let model = Model::parse(&read(&path)?).with_context(|| path.display().to_string())?;
+        put(&root.join(trimmed(name)), &model.to_text()?)?;
+    }
+    Ok(())
+}
+
+/// Writes every generated file.
+pub fn write(root: &Path) -> Result<()> {
+    for (path, text) in generate(root)? {
+        put(&root.join(path), &text)?;
+    }
+    Ok(())
+}
+
+/// Fails, naming the files, unless every generated file is what [`write`] would write.
+pub fn check(root: &Path) -> Result<()> {
+    let stale: Vec<String> = generate(root)?
+        .into_iter()
+        .filter(|(path, text)| fs::read_to_string(root.join(path)).ok().as_ref() != Some(text))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    if !stale.is_empty() {
+        bail!("not fresh: {}; run `cargo xtask codegen`", stale.join(", "));
+    }
+    Ok(())
+}
+
+fn generate(root: &Path) -> Result<Vec<Generated>> {
+    let mut files = Vec::new();
+    for (name, _) in SERVICES {
+        let path = trimmed(name);
+        let model = Model::parse(&read(&root.join(&path))?).with_context(|| path.display().to_string())?;
+        files.push((format!("crates/wire/src/models/gen/{name}.rs").into(), tables::source(name, &model)?));
+    }
+    Ok(files)
+}
+
+fn trimmed(service: &str) -> PathBuf {
+    format!("crates/wire/models/{service}.json").into()
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn put(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn generated_files_are_fresh() {
+        super::check(crate::root()).expect("fresh");
+    }
+}
