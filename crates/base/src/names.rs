@@ -27,6 +27,11 @@ impl Names {
         out
     }
 
+    /// A stream of its own for one request: what it draws does not depend on its neighbours.
+    pub fn fork(&mut self) -> Self {
+        Self::new(self.draw())
+    }
+
     /// 32 lower-case hexadecimal digits: the id of a task or container instance.
     pub fn hex32(&mut self) -> String {
         hex::encode(self.draw())

@@ -1,0 +1,51 @@
+//! What an operation is told beside its input: who asks, when, and where it runs.
+
+use base::{MasterKey, Names, Principal, Secrets, Timestamp};
+use std::sync::Arc;
+
+/// The caller of one request, once authenticated.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub principal: Principal,
+    /// The account that the request acts in.
+    pub account: String,
+    /// The region of the request's credential scope.
+    pub region: String,
+    /// The key that signed; absent for the control plane's own loops.
+    pub access_key_id: Option<String>,
+    pub request_id: String,
+    pub source_ip: String,
+    pub user_agent: String,
+    /// The signed `x-longshore-batch` header of our own agent's log batches.
+    pub log_batch: Option<String>,
+}
+
+/// Facts of the installation that operations answer with.
+#[derive(Debug)]
+pub struct Installation {
+    /// Such as `http://127.0.0.1:4566`, without a slash at its end.
+    pub endpoint: String,
+    /// Host and port of the registry, the start of every repositoryUri.
+    pub registry_host: String,
+    pub account: String,
+    pub master: MasterKey,
+}
+
+/// The context of one run of an operation.
+pub struct Cx {
+    pub caller: Caller,
+    pub now: Timestamp,
+    pub names: Names,
+    pub secrets: Arc<dyn Secrets>,
+    pub installation: Arc<Installation>,
+}
+
+impl Cx {
+    pub fn account(&self) -> &str {
+        &self.caller.account
+    }
+
+    pub fn region(&self) -> &str {
+        &self.caller.region
+    }
+}

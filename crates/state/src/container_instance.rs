@@ -1,0 +1,73 @@
+//! Container instances: the nodes as ECS shows them.
+
+use crate::Tags;
+use base::{Arn, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use store::table;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerInstance {
+    pub account: String,
+    pub region: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// 32 hexadecimal digits.
+    pub id: String,
+    pub status: InstanceStatus,
+    pub agent_connected: bool,
+    pub registered: Resources,
+    /// Name to value; an attribute without a value has an empty one.
+    pub attributes: Vec<(String, Option<String>)>,
+    pub agent_version: Option<String>,
+    pub agent_hash: Option<String>,
+    /// `DockerVersion: …`; our own agent names its runtime here.
+    pub docker_version: Option<String>,
+    pub ec2_instance_id: Option<String>,
+    pub registered_at: Timestamp,
+    pub tags: Tags,
+    /// One more for each change that makes an event.
+    pub version: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InstanceStatus {
+    Active,
+    Draining,
+    Inactive,
+}
+
+impl InstanceStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// What a node offers, or what is left of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// CPU units, 1,024 a core.
+    pub cpu: u32,
+    pub memory_mib: u32,
+    /// Reserved TCP host ports: these grow as tasks take them.
+    pub ports_tcp: BTreeSet<u16>,
+    pub ports_udp: BTreeSet<u16>,
+}
+
+impl ContainerInstance {
+    pub fn arn(&self) -> Arn {
+        Self::arn_of(&self.account, &self.region, &self.cluster, &self.id)
+    }
+
+    pub fn arn_of(account: &str, region: &str, cluster: &str, id: &str) -> Arn {
+        Arn::new("ecs", region, account, format!("container-instance/{cluster}/{id}"))
+    }
+}
+
+table! {
+    pub CONTAINER_INSTANCES: (account, region, cluster, id) => ContainerInstance, kind = 0x0105, version = 1
+}

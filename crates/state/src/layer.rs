@@ -1,0 +1,20 @@
+//! Blobs as a repository knows them: who may pull one is decided by repository.
+
+use base::Timestamp;
+use serde::{Deserialize, Serialize};
+use store::table;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layer {
+    pub account: String,
+    pub region: String,
+    pub repository: String,
+    pub digest: String,
+    /// Bytes, as stored.
+    pub size: u64,
+    pub uploaded_at: Timestamp,
+}
+
+table! {
+    pub LAYERS: (account, region, repository, digest) => Layer, kind = 0x0204, version = 1
+}

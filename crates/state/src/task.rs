@@ -1,0 +1,161 @@
+//! Tasks: one row each, kept for a while after they stopped.
+
+use crate::{DesiredStatus, PortMapping, PortProtocol, Tags};
+use base::{Arn, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::{key, table};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub account: String,
+    pub region: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// 32 hexadecimal digits.
+    pub id: String,
+    pub family: String,
+    pub revision: u32,
+    /// The container instance's id; a task that waits for capacity has none.
+    pub instance: Option<String>,
+    pub group: String,
+    pub started_by: Option<String>,
+    pub launch_type: String,
+    pub desired: DesiredStatus,
+    pub last: LastStatus,
+    pub containers: Vec<TaskContainer>,
+    /// The TaskOverride document as RunTask was given it, every container named.
+    pub overrides: String,
+    /// CPU units that placement reserved.
+    pub cpu: u32,
+    /// MiB that placement reserved.
+    pub memory_mib: u32,
+    /// The task-level `cpu` and `memory` as the API shows them, if any.
+    pub cpu_shown: Option<String>,
+    pub memory_shown: Option<String>,
+    pub times: Timeline,
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+    pub delivery: Delivery,
+    pub tags: Tags,
+    /// One more for each change that makes an event.
+    pub version: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LastStatus {
+    Provisioning,
+    Pending,
+    Activating,
+    Running,
+    Deactivating,
+    Stopping,
+    Deprovisioning,
+    Stopped,
+}
+
+impl LastStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// When a task reached its stations; absent until it did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timeline {
+    pub created: Timestamp,
+    pub connectivity: Option<Timestamp>,
+    pub pull_started: Option<Timestamp>,
+    pub pull_stopped: Option<Timestamp>,
+    pub started: Option<Timestamp>,
+    pub stopping: Option<Timestamp>,
+    pub execution_stopped: Option<Timestamp>,
+    pub stopped: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskContainer {
+    pub name: String,
+    /// The UUID at the end of the container's ARN.
+    pub uuid: String,
+    pub image: String,
+    pub image_digest: Option<String>,
+    /// The runtime's own id: 64 hexadecimal digits.
+    pub runtime_id: Option<String>,
+    /// PENDING, RUNNING or STOPPED: all that a node reports of a container.
+    pub last: LastStatus,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+    pub bindings: Vec<NetworkBinding>,
+    pub essential: bool,
+    pub cpu: u32,
+    pub memory_mib: Option<u32>,
+    pub memory_reservation_mib: Option<u32>,
+    /// The mappings that placement reserved; host port 0 is the node's choice.
+    pub ports: Vec<PortMapping>,
+    pub log: Option<TaskLog>,
+}
+
+/// A container port as it is reachable on the node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkBinding {
+    pub bind_ip: String,
+    pub container_port: u16,
+    pub host_port: u16,
+    pub protocol: PortProtocol,
+}
+
+/// Where a container's output goes by the awslogs driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskLog {
+    pub group: String,
+    pub region: String,
+    /// With a prefix the stream is `prefix/container/task-id`, without one it is the container's runtime id.
+    pub stream_prefix: Option<String>,
+    pub create_group: bool,
+}
+
+/// What the node has acknowledged of this task; unacknowledged orders are sent again at each connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub run_acknowledged: bool,
+    pub stop_acknowledged: bool,
+}
+
+impl Task {
+    pub fn arn(&self) -> Arn {
+        Self::arn_of(&self.account, &self.region, &self.cluster, &self.id)
+    }
+
+    pub fn arn_of(account: &str, region: &str, cluster: &str, id: &str) -> Arn {
+        Arn::new("ecs", region, account, format!("task/{cluster}/{id}"))
+    }
+
+    /// True while it holds room on its node.
+    pub fn holds_resources(&self) -> bool {
+        self.last != LastStatus::Stopped
+    }
+}
+
+impl TaskLog {
+    /// The stream's name, once `runtime_id` is known or where it is not needed.
+    pub fn stream(&self, container: &str, task_id: &str, runtime_id: Option<&str>) -> Option<String> {
+        match &self.stream_prefix {
+            Some(prefix) => Some(format!("{prefix}/{container}/{task_id}")),
+            None => runtime_id.map(str::to_owned),
+        }
+    }
+}
+
+table! {
+    pub TASKS: (account, region, cluster, id) => Task, kind = 0x0103, version = 1,
+    by TASKS_BY_INSTANCE(|task| task.instance.as_ref().map(|instance| key![task.account, task.region, task.cluster, instance]))
+}

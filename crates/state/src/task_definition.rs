@@ -1,0 +1,122 @@
+//! Task definitions: what the user wrote, and the extract that plans read.
+
+use crate::Tags;
+use base::{Arn, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::table;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskDefinition {
+    pub account: String,
+    pub region: String,
+    pub family: String,
+    pub revision: u32,
+    pub active: bool,
+    pub registered_at: Timestamp,
+    pub deregistered_at: Option<Timestamp>,
+    /// The principal's ARN that registered it.
+    pub registered_by: String,
+    /// Canonical JSON of the definition as DescribeTaskDefinition gives it,
+    /// with ECS's defaults filled in, without status, revision and times.
+    pub document: String,
+    pub spec: TaskSpec,
+    pub tags: Tags,
+}
+
+/// What placement, authorisation and the agent session need of a definition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    pub network_mode: NetworkMode,
+    /// CPU units (1,024 a core) at the task level, if given.
+    pub cpu: Option<u32>,
+    /// MiB at the task level, if given.
+    pub memory_mib: Option<u32>,
+    pub task_role_arn: Option<String>,
+    pub execution_role_arn: Option<String>,
+    pub containers: Vec<ContainerSpec>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    pub name: String,
+    pub image: String,
+    pub essential: bool,
+    /// CPU units; 0 when not given.
+    pub cpu: u32,
+    /// Hard limit, MiB.
+    pub memory_mib: Option<u32>,
+    /// Soft limit, MiB.
+    pub memory_reservation_mib: Option<u32>,
+    pub ports: Vec<PortMapping>,
+    /// Options of the awslogs driver, if that is the container's.
+    pub awslogs: Option<crate::TaskLog>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PortMapping {
+    pub container_port: u16,
+    /// 0: the node chooses one.
+    pub host_port: u16,
+    pub protocol: PortProtocol,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PortProtocol {
+    Tcp,
+    Udp,
+}
+
+impl PortProtocol {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkMode {
+    Bridge,
+    Host,
+    None,
+    Awsvpc,
+}
+
+impl NetworkMode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Host => "host",
+            Self::None => "none",
+            Self::Awsvpc => "awsvpc",
+        }
+    }
+}
+
+/// A family's revision counter: it outlives every revision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Family {
+    pub account: String,
+    pub region: String,
+    pub name: String,
+    pub last_revision: u32,
+}
+
+impl TaskDefinition {
+    pub fn arn(&self) -> Arn {
+        Self::arn_of(&self.account, &self.region, &self.family, self.revision)
+    }
+
+    pub fn arn_of(account: &str, region: &str, family: &str, revision: u32) -> Arn {
+        Arn::new("ecs", region, account, format!("task-definition/{family}:{revision}"))
+    }
+}
+
+table! {
+    pub TASK_DEFINITIONS: (account, region, family, revision) => TaskDefinition, kind = 0x0102, version = 1
+}
+
+table! {
+    pub FAMILIES: (account, region, name) => Family, kind = 0x0104, version = 1
+}
