@@ -3,7 +3,9 @@
 //! Everything here is a pure function of bytes and a stated time. This room knows no state, no
 //! policy and no operation's meaning; it opens no socket.
 
+pub mod acs;
 pub mod model;
 mod models;
+pub mod types;
 
 pub use models::{service, services};
