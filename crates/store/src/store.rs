@@ -1,0 +1,142 @@
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::feed::FEED_COMMITS_MAX;
+use crate::writer::{self, AHEAD_MAX, Committer, Job, Pending, Shared, WAITING_MAX};
+use crate::{Engine, Feed, Schema, StoreError, TransactError, Tx, View};
+
+/// A handle to the rows; clones are the same store. When the last one and the last [`Feed`] are
+/// dropped, the transactions taken so far are finished and the engine is closed, on that thread.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// In the order of dropping: without `jobs` the threads end, and are waited for.
+struct Inner {
+    jobs: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+    _threads: Threads,
+}
+
+/// The answer of a transaction that is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed<R> {
+    pub value: R,
+    /// The version that it made, or saw where it changed nothing.
+    pub version: u64,
+}
+
+impl Store {
+    /// Loads every row.
+    ///
+    /// # Errors
+    /// When tables share a kind, or the engine's rows are not all readable as the schema's tables.
+    pub fn open(schema: Schema, engine: impl Engine) -> Result<Self, StoreError> {
+        let (committer, head) = Committer::open(engine, schema.by_kind()?)?;
+        let shared = Arc::new(Shared {
+            view: ArcSwap::from_pointee(head.clone()),
+            feed: broadcast::Sender::new(FEED_COMMITS_MAX),
+            failure: watch::Sender::new(None),
+        });
+        let (jobs, waiting) = mpsc::channel(WAITING_MAX);
+        let (work, ahead) = sync_channel(AHEAD_MAX);
+        let mut threads = Threads::default();
+        let seen = shared.clone();
+        threads.spawn("store-commit", move || committer.commit(&ahead, &seen))?;
+        let seen = shared.clone();
+        threads.spawn("store-write", move || writer::write(waiting, head, &work, &seen))?;
+        Ok(Self { inner: Arc::new(Inner { jobs, shared, _threads: threads }) })
+    }
+
+    /// The newest durable version. Never waits.
+    pub fn view(&self) -> View {
+        View::clone(&self.inner.shared.view.load())
+    }
+
+    /// Runs `run` on the newest version there is, after every transaction before it, and answers
+    /// once that is durable and seen in [`Store::view`]. An error of `run` keeps nothing of it, and
+    /// is answered once what it saw is durable. A transaction goes on when its caller goes away.
+    ///
+    /// # Errors
+    /// `run`'s own as [`TransactError::Refused`]; the store's, among them a transaction over
+    /// [`CHANGED_ROWS_MAX`](crate::CHANGED_ROWS_MAX) or [`CHANGED_BYTES_MAX`](crate::CHANGED_BYTES_MAX).
+    pub async fn transact<R, E>(
+        &self,
+        run: impl FnOnce(&mut Tx) -> Result<R, E> + Send + 'static,
+    ) -> Result<Committed<R>, TransactError<E>>
+    where
+        R: Send + 'static,
+        E: Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Run(Box::new(Pending { run, answer }));
+        self.inner.jobs.send(job).await.map_err(|_| writer::gone())?;
+        answered.await.unwrap_or_else(|_| Err(writer::gone().into()))
+    }
+
+    /// The commits from now on. Subscribe first and then take a view, and nothing is missed between.
+    pub fn subscribe(&self) -> Feed {
+        Feed::new(self.inner.shared.feed.subscribe(), self.clone())
+    }
+
+    /// Why the store does not write, if so: a batch failed, and every transaction is answered with
+    /// [`StoreError::Stopped`] until [`Store::reload`] succeeds. Views still show what was durable.
+    pub fn failed(&self) -> Option<Arc<str>> {
+        self.inner.shared.failure.borrow().clone()
+    }
+
+    /// Waits until the store does not write, and answers why.
+    pub async fn wait_failed(&self) -> Arc<str> {
+        let mut failure = self.inner.shared.failure.subscribe();
+        loop {
+            if let Some(why) = failure.borrow_and_update().clone() {
+                return why;
+            }
+            // The sender lives in `self`, so this cannot fail.
+            let _ = failure.changed().await;
+        }
+    }
+
+    /// Loads the rows again after a failure and writes on. The batch that failed may turn out to
+    /// have been kept: then it is in the view, and every feed is told that it lagged. Does nothing
+    /// while the store writes.
+    ///
+    /// # Errors
+    /// When the rows cannot be loaded; it may be asked again.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.inner.jobs.send(Job::Reload(answer)).await.map_err(|_| writer::gone())?;
+        answered.await.unwrap_or_else(|_| Err(writer::gone()))
+    }
+}
+
+/// Threads that are waited for when dropped.
+#[derive(Default)]
+struct Threads(Vec<JoinHandle<()>>);
+
+impl Threads {
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+        self.0.push(thread.map_err(|error| StoreError::Thread(Arc::new(error)))?);
+        Ok(())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let here = std::thread::current().id();
+        // The last handle may go inside a transaction; a thread cannot wait for itself.
+        if self.0.iter().any(|thread| thread.thread().id() == here) {
+            return;
+        }
+        for thread in self.0.drain(..) {
+            // A panic has been reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
