@@ -4,16 +4,23 @@
 //! committed text is fresh. Only [`trim`] reads botocore.
 
 mod model;
+mod names;
+mod services;
 mod tables;
+mod types;
 
 use anyhow::{Context, Result, bail};
 use model::Model;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The services, with their folder in botocore's data.
 const SERVICES: &[(&str, &str)] =
     &[("ecr", "ecr/2015-09-21"), ("ecs", "ecs/2014-11-13"), ("logs", "logs/2014-03-28"), ("sts", "sts/2011-06-15")];
+
+/// Operations to write types for although no service crate has them yet.
+const SEEDS: &str = "crates/wire/models/typed-operations.txt";
 
 /// A generated file: its path below the repository's root, and its text.
 type Generated = (PathBuf, String);
@@ -50,13 +57,23 @@ pub fn check(root: &Path) -> Result<()> {
 }
 
 fn generate(root: &Path) -> Result<Vec<Generated>> {
+    let seeds = read(&root.join(SEEDS))?;
     let mut files = Vec::new();
     for (name, _) in SERVICES {
         let path = trimmed(name);
         let model = Model::parse(&read(&root.join(&path))?).with_context(|| path.display().to_string())?;
+        let implemented = services::scan(root, name, &model)?;
+        let typed = implemented.iter().map(|found| found.operation.clone()).chain(seeded(&seeds, name)).collect();
         files.push((format!("crates/wire/src/models/gen/{name}.rs").into(), tables::source(name, &model)?));
+        files.push((format!("crates/wire/src/types/gen/{name}.rs").into(), types::source(name, &model, &typed)?));
     }
     Ok(files)
+}
+
+/// The operations that the seed file names for a service.
+fn seeded(seeds: &str, service: &str) -> BTreeSet<String> {
+    let pairs = seeds.lines().filter_map(|line| line.split_once(' '));
+    pairs.filter(|(name, _)| *name == service).map(|(_, operation)| operation.to_owned()).collect()
 }
 
 fn trimmed(service: &str) -> PathBuf {
@@ -68,6 +85,9 @@ fn read(path: &Path) -> Result<String> {
 }
 
 fn put(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -7,6 +7,7 @@
 use anyhow::{Context, Result, bail};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Number;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -109,9 +110,9 @@ pub struct Shape {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Reference>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min: Option<f64>,
+    pub min: Option<Number>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<f64>,
+    pub max: Option<Number>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
     #[serde(rename = "enum", default, skip_serializing_if = "Vec::is_empty")]

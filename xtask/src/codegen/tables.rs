@@ -2,6 +2,7 @@
 
 use super::model::{Model, Operation, Reference, Shape};
 use anyhow::{Context, Result, bail};
+use serde_json::Number;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -95,7 +96,7 @@ fn shape_line(name: &str, shape: &Shape, ids: &Ids) -> Result<String> {
         Some(reference) => id(&reference.shape, ids),
         None => bail!("a list or map without its parts"),
     };
-    let sizes = format!("{}, {}", size(shape.min), size(shape.max));
+    let sizes = format!("{}, {}", size(&shape.min), size(&shape.max));
     let mut line = match shape.kind.as_str() {
         "structure" if shape.document => format!("document({name:?})"),
         "structure" => structure_line(name, shape, ids)?,
@@ -104,7 +105,7 @@ fn shape_line(name: &str, shape: &Shape, ids: &Ids) -> Result<String> {
         "string" => string_line(name, shape, &sizes)?,
         "integer" => format!("int({name:?}, {})", whole_range(shape)),
         "long" => format!("long({name:?}, {})", whole_range(shape)),
-        "double" => format!("double({name:?}, {:?}, {:?})", shape.min, shape.max),
+        "double" => format!("double({name:?}, {})", real_range(shape)),
         "boolean" => format!("boolean({name:?})"),
         "blob" => format!("blob({name:?}, {sizes})"),
         "timestamp" => format!("timestamp({name:?})"),
@@ -151,10 +152,19 @@ fn string_line(name: &str, shape: &Shape, sizes: &str) -> Result<String> {
 }
 
 /// A size as the table writes it: −1 stands for none.
-fn size(bound: Option<f64>) -> i64 {
-    bound.map_or(-1, |bound| bound as i64)
+fn size(bound: &Option<Number>) -> i64 {
+    whole(bound).unwrap_or(-1)
+}
+
+fn whole(bound: &Option<Number>) -> Option<i64> {
+    bound.as_ref()?.as_i64()
 }
 
 fn whole_range(shape: &Shape) -> String {
-    format!("{:?}, {:?}", shape.min.map(|bound| bound as i64), shape.max.map(|bound| bound as i64))
+    format!("{:?}, {:?}", whole(&shape.min), whole(&shape.max))
+}
+
+fn real_range(shape: &Shape) -> String {
+    let real = |bound: &Option<Number>| bound.as_ref().and_then(Number::as_f64);
+    format!("{:?}, {:?}", real(&shape.min), real(&shape.max))
 }
