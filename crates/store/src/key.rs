@@ -112,3 +112,61 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     end[last] += 1;
     Some(end)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(key: &Key, bytes: &str) {
+        assert_eq!(key.as_bytes().escape_ascii().to_string(), bytes);
+    }
+
+    #[test]
+    fn parts_are_terminated_and_numbers_big_endian() {
+        check(&key![], "");
+        check(&key!["web"], r"web\x00\x00");
+        check(&key!["", "b"], r"\x00\x00b\x00\x00");
+        check(&key!["a\0b"], r"a\x00\xffb\x00\x00");
+        check(&key![258_u64], r"\x00\x00\x00\x00\x00\x00\x01\x02");
+        check(&key![String::from("a"), &7_u32], r"a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07");
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_skips_full_bytes() {
+        let check = |prefix: &[u8], end: Option<&[u8]>| assert_eq!(successor(prefix).as_deref(), end);
+        check(b"", None);
+        check(b"ab", Some(b"ac"));
+        check(b"a\xFF\xFF", Some(b"b"));
+        check(b"\xFF", None);
+    }
+
+    /// Text with many zeros, and bytes around them, because these are escaped.
+    fn text() -> impl Strategy<Value = String> {
+        proptest::collection::vec(prop_oneof![Just('\0'), Just('\u{1}'), Just('a'), Just('ÿ')], 0..5)
+            .prop_map(String::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn keys_sort_as_their_parts(a in (text(), any::<u64>(), text()), b in (text(), any::<u64>(), text())) {
+            let key = |(first, second, third): &(String, u64, String)| key![first, second, third];
+            prop_assert_eq!(key(&a).cmp(&key(&b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn a_prefix_holds_exactly_the_keys_that_begin_with_its_parts(a in (text(), text()), b in text(), n: u64) {
+            let key = key![a.0, n, a.1];
+            prop_assert!(key.as_bytes().starts_with(key![a.0, n].as_bytes()));
+            prop_assert_eq!(key.as_bytes().starts_with(key![b].as_bytes()), a.0 == b);
+            let (start, end) = range_of(key.as_bytes());
+            prop_assert_eq!(start, Bound::Included(key.as_bytes()));
+            let below_end = |key: &Key| match &end {
+                Bound::Excluded(end) => key.as_bytes() < end.as_slice(),
+                _ => true,
+            };
+            prop_assert!(below_end(&key) && below_end(&key.clone().push(u64::MAX)));
+        }
+    }
+}

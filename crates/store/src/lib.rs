@@ -30,7 +30,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Batch, Engine, Loaded, MemoryEngine, StoredRow, Write};
+pub use engine::{Batch, Engine, FjallEngine, Loaded, MemoryEngine, StoredRow, Write};
 pub use error::{EngineError, RowError, StoreError, TransactError};
 pub use feed::{Commit, FEED_COMMITS_MAX, Feed, Lagged};
 pub use key::{Key, KeyPart};

@@ -1,9 +1,11 @@
 //! What keeps rows when the process is gone.
 
+mod fjall;
 mod memory;
 
 use std::sync::Arc;
 
+pub use fjall::FjallEngine;
 pub use memory::MemoryEngine;
 
 use crate::EngineError;

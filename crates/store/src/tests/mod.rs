@@ -1,38 +1,66 @@
 //! What the store promises, through its public face.
 
+mod crash;
+mod durable;
+mod feed;
+mod folder;
+mod gate;
+mod model;
 mod rows;
+mod schema;
+
+use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MemoryEngine, Schema, Store, key, table};
+use crate::{Committed, Key, MemoryEngine, Schema, Store, TransactError, Tx, key, table};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pet {
-    pub owner: String,
-    pub number: u64,
-    pub name: String,
-    pub vet: Option<String>,
-    #[serde(default)]
-    pub tricks: Vec<String>,
+struct Pet {
+    owner: String,
+    number: u64,
+    name: String,
+    vet: Option<String>,
+    tricks: Vec<String>,
 }
 
 table! {
     /// A table with every feature.
-    pub PETS: (owner, number) => Pet, kind = 0x0101, version = 1,
+    PETS: (owner, number) => Pet, kind = 0x0101, version = 1,
     by VET(|pet| pet.vet.as_ref().map(|vet| key![vet])),
     by TRICK(|pet| pet.tricks.iter().map(|trick| key![trick, pet.owner]).collect::<Vec<_>>())
 }
 
-table! { NAMES: (owner) => Pet, kind = 0x0102, version = 3 }
+table! { FAVOURITES: (owner) => Pet, kind = 0x0102, version = 1 }
 
-pub fn schema() -> Schema {
-    Schema::new().with(PETS).with(NAMES)
+fn schema() -> Schema {
+    Schema::new().with(PETS).with(FAVOURITES)
 }
 
-pub fn open() -> Store {
+fn open() -> Store {
     Store::open(schema(), MemoryEngine::default()).expect("the schema is sound")
 }
 
-pub fn pet(owner: &str, number: u64) -> Pet {
+fn pet(owner: &str, number: u64) -> Pet {
     Pet { owner: owner.into(), number, name: format!("{owner}'s {number}"), vet: None, tricks: Vec::new() }
+}
+
+fn names<'a>(pets: impl Iterator<Item = &'a Pet>) -> Vec<&'a str> {
+    pets.map(|pet| pet.name.as_str()).collect()
+}
+
+fn all(store: &Store) -> Vec<String> {
+    names(store.view().scan(PETS, &Key::new())).into_iter().map(str::to_owned).collect()
+}
+
+/// Runs what cannot refuse.
+async fn run<R: Send + 'static>(
+    store: &Store,
+    run: impl FnOnce(&mut Tx) -> R + Send + 'static,
+) -> Result<Committed<R>, TransactError<Infallible>> {
+    store.transact(move |tx| Ok(run(tx))).await
+}
+
+async fn put(store: &Store, pet: Pet) -> Result<Committed<()>, TransactError<Infallible>> {
+    run(store, move |tx| tx.put(PETS, pet)).await
 }
