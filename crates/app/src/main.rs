@@ -1,1 +1,64 @@
-fn main() {}
+//! Longshore in one binary: control plane, node agent, container shim and command line.
+//!
+//! This is the composition root; it wires the rooms together and holds no logic of theirs.
+
+mod agent_process;
+mod data_dir;
+mod down;
+mod first_start;
+mod up;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Your own Amazon ECS: clusters, tasks, images and logs on machines of your own.
+#[derive(Parser)]
+#[command(name = "longshore", version, about, propagate_version = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server and its local node; Ctrl-C ends both, containers stay
+    Up(up::UpArgs),
+    /// End the server, if it runs, and stop the containers
+    Down(down::DownArgs),
+    #[command(flatten)]
+    Client(cli::Command),
+    /// The node agent; `up` starts it
+    #[command(hide = true)]
+    Agent(agent_process::AgentArgs),
+    /// One container's shim; the agent starts it
+    #[command(hide = true)]
+    Shim { dir: PathBuf },
+}
+
+fn main() -> ExitCode {
+    match Args::parse().command {
+        // A shim stays single-threaded: no runtime, no logging of ours.
+        Command::Shim { dir } => agent::shim::main(&dir),
+        Command::Up(args) => answer(up::run(args)),
+        Command::Down(args) => answer(down::run(args)),
+        Command::Agent(args) => answer(agent_process::run(args)),
+        Command::Client(command) => answer(cli::run(command)),
+    }
+}
+
+fn answer(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("longshore: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sends tracing to standard error; `LONGSHORE_LOG` chooses what (default: info).
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

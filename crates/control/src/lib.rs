@@ -1,1 +1,19 @@
+//! The loops: agent sessions, event fan-out, the audit's way to the trail, and sweeping.
+//!
+//! Each loop is a pure turn (`session`, `sweep`) and a shell that drives it.
+//! All of them are level-triggered: they look at the durable state and do what
+//! is missing, whether they woke by a change, a timer or a restart.
+//! This room does not know HTTP beyond the upgrade it is handed, nor any
+//! operation.
 
+mod control;
+mod drain;
+mod payload;
+mod session;
+mod socket;
+mod sweep;
+
+pub use control::Control;
+
+#[cfg(test)]
+mod tests;

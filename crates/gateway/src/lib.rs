@@ -1,1 +1,18 @@
+//! The HTTP edge: sockets, TLS, and one visible list of request stages.
+//!
+//! The registry's `/v2` and the agents' websocket are mounted here. This room
+//! does not know what an operation does: the generated table names them all.
 
+mod body;
+#[path = "gen/dispatch.rs"]
+mod dispatch;
+mod server;
+mod stages;
+mod trust;
+
+pub use dispatch::OPERATIONS;
+pub use server::{Gateway, ListenError, Server, Tls};
+pub use trust::Hosts;
+
+#[cfg(test)]
+mod tests;

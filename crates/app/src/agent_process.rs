@@ -1,0 +1,100 @@
+//! The local node: an agent process of its own, started and kept by `up`.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use cli::{Credentials, Paths};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+
+/// Pause before an agent that ended is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long an agent may take to leave; it leaves containers running.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Args)]
+pub struct AgentArgs {
+    /// Folder of the node's own data
+    #[arg(long)]
+    data: PathBuf,
+    /// Endpoint of the control plane
+    #[arg(long)]
+    server: String,
+    #[arg(long)]
+    region: String,
+    #[arg(long)]
+    cluster: String,
+    /// File with the node's access key
+    #[arg(long)]
+    credentials: PathBuf,
+}
+
+/// Runs the agent until its standard input ends (with whoever started it) or a signal comes.
+pub fn run(args: AgentArgs) -> Result<()> {
+    crate::log_to_stderr();
+    let credentials: Credentials = cli::read_json(&args.credentials)?.with_context(|| format!("{} is missing", args.credentials.display()))?;
+    let config = agent::Config {
+        endpoint: args.server,
+        region: args.region,
+        cluster: args.cluster,
+        credentials: credentials.into(),
+        data_dir: args.data,
+        shim: std::env::current_exe()?,
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        tokio::select! {
+            ended = agent::run(config) => ended.map_err(Into::into),
+            () = starter_gone() => Ok(()),
+        }
+    })
+}
+
+async fn starter_gone() {
+    let mut input = tokio::io::stdin();
+    let mut byte = [0];
+    while matches!(input.read(&mut byte).await, Ok(1..)) {}
+}
+
+/// Keeps one agent process running.
+pub struct Supervisor {
+    command: Command,
+    child: Child,
+}
+
+impl Supervisor {
+    pub fn start(region: &str, cluster: &str, endpoint: &str, paths: &Paths) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("agent").arg("--data").arg(paths.agent()).arg("--credentials").arg(paths.agent_credentials());
+        command.args(["--server", endpoint, "--region", region, "--cluster", cluster]);
+        // Its input ends with us, however we end; a terminal's Ctrl-C is ours alone to handle.
+        command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
+        let child = command.spawn().context("cannot start the node agent")?;
+        Ok(Self { command, child })
+    }
+
+    /// Resolves after the agent ended unasked and was started again.
+    pub async fn keep(&mut self) {
+        let status = self.child.wait().await;
+        tracing::warn!(status = %shown(status), "the node agent ended; it is started again");
+        tokio::time::sleep(RESTART_PAUSE).await;
+        match self.command.spawn() {
+            Ok(child) => self.child = child,
+            Err(error) => tracing::error!(%error, "the node agent could not be started"),
+        }
+    }
+
+    /// Ends the agent; its containers stay.
+    pub async fn end(&mut self) {
+        drop(self.child.stdin.take());
+        if tokio::time::timeout(END_TIMEOUT, self.child.wait()).await.is_err() {
+            _ = self.child.kill().await;
+        }
+    }
+}
+
+fn shown(status: std::io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}

@@ -1,0 +1,51 @@
+//! `longshore down`: ends the server, then stops and removes the containers.
+
+use crate::data_dir::DataDir;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use cli::{Endpoint, Paths};
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long the server may take to finish its requests and end its agent.
+const SERVER_END_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Args)]
+pub struct DownArgs {
+    /// The data folder that `up` was given
+    #[arg(long, value_name = "DIR", default_value = cli::DATA_DIR)]
+    data: PathBuf,
+}
+
+pub fn run(args: DownArgs) -> Result<()> {
+    let paths = Paths::of(&args.data);
+    if !paths.data.is_dir() {
+        bail!("{} is not a data folder: nothing runs there", paths.data.display());
+    }
+    let data = claim_from_server(&paths)?;
+    let stopped = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(agent::stop_all(&data.paths.agent(), &std::env::current_exe()?))?;
+    println!("Longshore is down; {stopped} containers stopped. State, images and logs stay in {}.", paths.data.display());
+    Ok(())
+}
+
+/// Takes the folder's lock, ending the server that holds it.
+///
+/// The lock, not the process id, says whether a server runs: an id may have
+/// passed to a stranger.
+fn claim_from_server(paths: &Paths) -> Result<DataDir> {
+    if let Ok(data) = DataDir::claim(paths.clone()) {
+        return Ok(data);
+    }
+    let server: Endpoint = cli::read_json(&paths.endpoint())?.context("a server is starting up on this folder: try again")?;
+    let pid = i32::try_from(server.pid).ok().and_then(Pid::from_raw).context("the server's process id is not valid")?;
+    kill_process(pid, Signal::TERM).context("cannot end the server")?;
+    let begun = Instant::now();
+    loop {
+        match DataDir::claim(paths.clone()) {
+            Ok(data) => return Ok(data),
+            Err(error) if begun.elapsed() > SERVER_END_TIMEOUT => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}

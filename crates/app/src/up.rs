@@ -1,0 +1,182 @@
+//! `longshore up`: server and local node in the foreground.
+
+use crate::agent_process::Supervisor;
+use crate::data_dir::{DataDir, write_private};
+use crate::first_start;
+use anyhow::{Context, Result, bail};
+use base::{Names, OsSecrets, Secrets, Timestamp};
+use blobs::Blobs;
+use clap::Args;
+use cli::{Credentials, Endpoint, Paths};
+use control::Control;
+use gateway::{Gateway, Hosts, Server, Tls};
+use request::{Installation, Parts, Requests};
+use state::KeyOwner;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use store::{FjallEngine, Store};
+use telemetry::Telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Threads that run requests; durability waits and blocking file work have threads of their own.
+const WORKER_THREADS: usize = 2;
+
+/// How long `up` waits for its node before it says that it goes on without.
+const NODE_READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Args)]
+pub struct UpArgs {
+    /// Folder of everything that lasts
+    #[arg(long, value_name = "DIR", default_value = cli::DATA_DIR)]
+    data: PathBuf,
+    /// Address to serve on; one that others can reach needs --tls-cert and --tls-key
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566")]
+    listen: SocketAddr,
+    /// Certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Account id of a new installation, twelve digits
+    #[arg(long, default_value = "000000000000", value_parser = account_id)]
+    account: String,
+    /// Region of the local node, and of `longshore env`
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
+    /// Cluster that the local node joins
+    #[arg(long, default_value = "default")]
+    cluster: String,
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    if base::is_account_id(text) { Ok(text.to_owned()) } else { Err("an account id has twelve digits".to_owned()) }
+}
+
+pub fn run(args: UpArgs) -> Result<()> {
+    crate::log_to_stderr();
+    if !rustix::process::geteuid().is_root() {
+        bail!("containers need root: run `longshore up` as root");
+    }
+    let data = DataDir::claim(Paths::of(&args.data))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
+    runtime.block_on(serve(args, data))
+}
+
+async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
+    let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(certificate, key)| Tls { certificate, key });
+    let server = Server::bind(args.listen, tls.as_ref()).await?;
+    let address = server.address()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let endpoint = format!("{scheme}://{address}");
+    let requests = open(&args, &data, &endpoint, address)?;
+    let root = credentials(&requests, &args, &data.paths.credentials(), KeyOwner::Root).await?;
+    let node = KeyOwner::Node { region: args.region.clone(), cluster: args.cluster.clone(), instance: None };
+    credentials(&requests, &args, &data.paths.agent_credentials(), node).await?;
+
+    let control = Control::new(requests.clone());
+    let gateway = Arc::new(Gateway { requests: requests.clone(), control: control.clone(), hosts: Hosts::new(address) });
+    let loops = tokio::spawn(async move { control.run().await });
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(gateway, async { _ = ended.await }));
+
+    announce(&args, &data.paths, &endpoint)?;
+    let mut agent = Supervisor::start(&args.region, &args.cluster, &endpoint, &data.paths)?;
+    let outcome = foreground(&requests, &mut agent, &endpoint, &root).await;
+    agent.end().await;
+    loops.abort();
+    _ = end.send(());
+    _ = serving.await;
+    _ = std::fs::remove_file(data.paths.endpoint());
+    outcome
+}
+
+/// Waits for the node, says that all is ready, and stays until a signal.
+async fn foreground(requests: &Requests, agent: &mut Supervisor, endpoint: &str, root: &Credentials) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let begun = tokio::time::Instant::now();
+    let mut ready = std::pin::pin!(tokio::time::timeout(NODE_READY_TIMEOUT, node_connected(requests)));
+    let mut said = false;
+    loop {
+        tokio::select! {
+            node = &mut ready, if !said => {
+                said = true;
+                let account = &requests.installation().account;
+                match node {
+                    Ok(node) => println!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). Ctrl-C ends it; containers stay.", begun.elapsed().as_millis()),
+                    Err(_) => println!("Longshore serves {endpoint}, account {account}, but its node has not joined; see the messages above."),
+                }
+                println!("Point the AWS CLI at it:  eval \"$(longshore env)\"   (access key {})", root.access_key_id);
+            }
+            () = agent.keep() => {}
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        }
+    }
+}
+
+/// Resolves once the local node's agent is connected; answers how to call it.
+async fn node_connected(requests: &Requests) -> String {
+    let mut feed = requests.feed();
+    loop {
+        let view = requests.view();
+        if let Some(node) = view.scan(state::CONTAINER_INSTANCES, &store::key![]).find(|row| row.agent_connected) {
+            let runtime = node.docker_version.as_deref().unwrap_or("unknown runtime");
+            return format!("cluster {} with {} CPU units, {} MiB, {runtime}", node.cluster, node.registered.cpu, node.registered.memory_mib);
+        }
+        // A lag is a reason to look again as well.
+        _ = feed.next().await;
+    }
+}
+
+fn open(args: &UpArgs, data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
+    let master = data.master_key()?;
+    let store = Store::open(state::schema(), FjallEngine::open(&data.paths.state())?).context("cannot open the state")?;
+    let telemetry = Telemetry::open(&data.paths.telemetry()).context("cannot open the logs")?;
+    let blobs = Blobs::open(data.paths.blobs()).context("cannot open the blobs")?;
+    let mut seed = [0; 16];
+    OsSecrets.fill(&mut seed);
+    let installation = Installation { endpoint: endpoint.to_owned(), registry_host: address.to_string(), account: args.account.clone(), master };
+    Ok(Requests::new(Parts {
+        store,
+        telemetry,
+        blobs,
+        installation: Arc::new(installation),
+        clock: Arc::new(system_time),
+        names: Names::new(seed),
+        secrets: Arc::new(OsSecrets),
+    }))
+}
+
+fn system_time() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The credentials in the file at `path`, or new ones if it has none that this data knows.
+async fn credentials(requests: &Requests, args: &UpArgs, path: &Path, owner: KeyOwner) -> Result<Credentials> {
+    if let Some(kept) = cli::read_json::<Credentials>(path)?.filter(|kept| first_start::knows(requests, kept)) {
+        return Ok(kept);
+    }
+    let made = first_start::make_key(requests, &args.account, &args.region, owner).await?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    write_private(path, &serde_json::to_vec(&made)?)?;
+    Ok(made)
+}
+
+/// Writes where this server is, for `env`, `down` and `demo`.
+fn announce(args: &UpArgs, paths: &Paths, endpoint: &str) -> Result<()> {
+    let endpoint = Endpoint {
+        url: endpoint.to_owned(),
+        account: args.account.clone(),
+        region: args.region.clone(),
+        cluster: args.cluster.clone(),
+        pid: std::process::id(),
+    };
+    write_private(&paths.endpoint(), &serde_json::to_vec(&endpoint)?)
+}

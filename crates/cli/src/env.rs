@@ -1,0 +1,53 @@
+//! `longshore env`: lines for a shell to evaluate.
+
+use crate::paths::{Credentials, Endpoint, Paths, server};
+use anyhow::Result;
+
+pub fn run(paths: &Paths) -> Result<()> {
+    let (endpoint, credentials) = server(paths)?;
+    print!("{}", lines(&endpoint, &credentials));
+    Ok(())
+}
+
+/// `AWS_ENDPOINT_URL` is read by AWS CLI 2.13 and 1.29, boto3 1.28, Terraform's
+/// provider 5.x and newer SDKs; older ones take `--endpoint-url`.
+fn lines(endpoint: &Endpoint, credentials: &Credentials) -> String {
+    let variables = [
+        ("AWS_ENDPOINT_URL", &endpoint.url),
+        ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
+        ("AWS_REGION", &endpoint.region),
+        ("AWS_DEFAULT_REGION", &endpoint.region),
+    ];
+    let mut lines: String = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    // A token or profile left over from another account would be sent with these keys.
+    lines.push_str("unset AWS_SESSION_TOKEN AWS_PROFILE\n");
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lines;
+    use crate::paths::{Credentials, Endpoint};
+
+    #[test]
+    fn the_lines_name_endpoint_keys_and_region() {
+        let endpoint = Endpoint {
+            url: "http://127.0.0.1:4566".into(),
+            account: "000000000000".into(),
+            region: "eu-west-1".into(),
+            cluster: "default".into(),
+            pid: 1,
+        };
+        let credentials = Credentials { access_key_id: "AKIA1".into(), secret_access_key: "s3cr/t+".into() };
+        assert_eq!(
+            lines(&endpoint, &credentials),
+            "export AWS_ENDPOINT_URL='http://127.0.0.1:4566'\n\
+             export AWS_ACCESS_KEY_ID='AKIA1'\n\
+             export AWS_SECRET_ACCESS_KEY='s3cr/t+'\n\
+             export AWS_REGION='eu-west-1'\n\
+             export AWS_DEFAULT_REGION='eu-west-1'\n\
+             unset AWS_SESSION_TOKEN AWS_PROFILE\n"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! A session's websocket: frames in, effects out.
+
+use crate::control::{Control, Link};
+use crate::session::{Effect, Input, Order, Session};
+use base::{ApiError, Timestamp};
+use futures_util::{SinkExt, StreamExt};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use state::{DesiredStatus, LastStatus, TASKS};
+use std::time::Duration;
+use store::key;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use wire::acs::Frame;
+
+/// How often a session looks at the state without being woken.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The largest frame that an agent may send: a stop verification of some thousand tasks.
+const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
+/// Answers the websocket handshake (RFC 6455, 4.2.2); the connection itself follows.
+pub fn upgrade(mut request: Request<Incoming>) -> Result<(Response<()>, OnUpgrade), ApiError> {
+    let key = request.headers().get(SEC_WEBSOCKET_KEY).filter(|_| request.headers().contains_key(UPGRADE));
+    let Some(key) = key else {
+        return Err(ApiError::client("BadRequestException", "this path speaks websocket only"));
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    Ok((response, hyper::upgrade::on(&mut request)))
+}
+
+/// The value of a query parameter, percent-decoded.
+pub fn parameter(query: &str, name: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// Drives one session from upgrade to end.
+pub async fn drive(control: Control, mut session: Session, upgrade: OnUpgrade) {
+    let node = session.node().clone();
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return tracing::debug!(instance = node.instance, %error, "an agent's upgrade failed"),
+    };
+    let config = WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
+    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let link = Link::default();
+    control.connected(&node, &link).await;
+    tracing::info!(instance = node.instance, "agent connected");
+    let end = converse(&control, &mut session, &link, &mut socket).await;
+    control.disconnected(&node, &link).await;
+    match end {
+        Ok(()) => tracing::info!(instance = node.instance, "agent disconnected"),
+        Err(error) => tracing::info!(instance = node.instance, %error, "agent disconnected"),
+    }
+}
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+async fn converse(control: &Control, session: &mut Session, link: &Link, socket: &mut Socket) -> Result<(), Error> {
+    let mut input = Input::Connected;
+    let mut timer = tokio::time::interval(LOOK_INTERVAL);
+    loop {
+        perform(control, session, input, socket).await?;
+        input = tokio::select! {
+            () = link.ended.notified() => return socket.close(None).await,
+            () = link.changed.notified() => Input::Look,
+            _ = timer.tick() => Input::Look,
+            message = socket.next() => match message.transpose()? {
+                None | Some(Message::Close(_)) => return Ok(()),
+                Some(Message::Text(text)) => understood(&text).map_or(Input::Look, Input::Frame),
+                Some(_) => Input::Look,
+            },
+        };
+    }
+}
+
+fn understood(text: &Utf8Bytes) -> Option<Frame> {
+    Frame::parse(text).inspect_err(|error| tracing::warn!(%error, "a frame of an agent was not understood")).ok()
+}
+
+async fn perform(control: &Control, session: &mut Session, input: Input, socket: &mut Socket) -> Result<(), Error> {
+    let requests = control.requests();
+    let effects = session.turn(&requests.view(), input, requests.now(), &mut requests.names());
+    for effect in effects {
+        match effect {
+            Effect::Send(frame) => socket.send(Message::text(frame.to_text())).await?,
+            Effect::Delivered(orders) => delivered(control, session, orders).await,
+            Effect::Undeliverable { task, reason } => undeliverable(control, session, task, reason).await,
+        }
+    }
+    Ok(())
+}
+
+/// Notes what the node acknowledged. If that fails the order goes out again at the next connect.
+async fn delivered(control: &Control, session: &Session, orders: Vec<Order>) {
+    let node = session.node().clone();
+    let now = control.requests().now();
+    let stored = control.requests().transact(move |tx| {
+        for order in &orders {
+            tx.update(TASKS, &key![&node.account, &node.region, &node.cluster, &order.task], |task| {
+                match order.desired {
+                    DesiredStatus::Running => task.delivery.run_acknowledged = true,
+                    DesiredStatus::Stopped => task.delivery.stop_acknowledged = true,
+                }
+                task.times.connectivity.get_or_insert(now);
+            });
+        }
+        Ok(())
+    });
+    if let Err(error) = stored.await {
+        tracing::error!(%error, "an acknowledged order could not be noted; it will be sent again");
+    }
+}
+
+/// Ends a task that no node can be told of, with the reason in its row.
+async fn undeliverable(control: &Control, session: &Session, task: String, reason: String) {
+    let node = session.node().clone();
+    let now = control.requests().now();
+    let stored = control.requests().transact(move |tx| {
+        tx.update(TASKS, &key![&node.account, &node.region, &node.cluster, &task], |row| fail(row, &reason, now));
+        Ok(())
+    });
+    if let Err(error) = stored.await {
+        tracing::error!(%error, "a task that cannot be delivered could not be ended");
+    }
+}
+
+fn fail(task: &mut state::Task, reason: &str, now: Timestamp) {
+    if task.last == LastStatus::Stopped {
+        return;
+    }
+    task.desired = DesiredStatus::Stopped;
+    task.last = LastStatus::Stopped;
+    task.stop_code.get_or_insert_with(|| "TaskFailedToStart".to_owned());
+    task.stopped_reason.get_or_insert_with(|| reason.to_owned());
+    task.times.stopping.get_or_insert(now);
+    task.times.stopped.get_or_insert(now);
+    task.containers.iter_mut().for_each(|container| container.last = LastStatus::Stopped);
+    task.version += 1;
+}

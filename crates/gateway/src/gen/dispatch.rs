@@ -1,0 +1,2 @@
+use request::Entry;
+pub static OPERATIONS: &[Entry] = &[];

@@ -1,0 +1,146 @@
+//! Listening, TLS, connections, and an end that lets requests finish.
+
+use crate::{Hosts, stages};
+use control::Control;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use request::Requests;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// A client that has not sent its request's head by then is let go.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long requests under way may take to finish once the server ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Certificate chain and key, PEM.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("{0} is reachable from other machines: give --tls-cert and --tls-key, or listen on a loopback address")]
+    PublicWithoutTls(SocketAddr),
+    #[error("cannot listen on {0}: {1}; choose another with --listen")]
+    Bind(SocketAddr, io::Error),
+    #[error("cannot use the TLS certificate {certificate} with the key {key}: {reason}")]
+    Tls { certificate: PathBuf, key: PathBuf, reason: String },
+}
+
+/// What every connection shares.
+pub struct Gateway {
+    pub requests: Requests,
+    pub control: Control,
+    pub hosts: Hosts,
+}
+
+/// A bound server, not yet answering.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Server {
+    /// Binds `listen`; an address that others can reach needs TLS.
+    pub async fn bind(listen: SocketAddr, tls: Option<&Tls>) -> Result<Self, ListenError> {
+        if tls.is_none() && !listen.ip().is_loopback() {
+            return Err(ListenError::PublicWithoutTls(listen));
+        }
+        let tls = tls.map(acceptor).transpose()?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| ListenError::Bind(listen, error))?;
+        Ok(Self { listener, tls })
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `end` resolves, then lets requests under way finish.
+    pub async fn run(self, gateway: Arc<Gateway>, end: impl Future<Output = ()>) {
+        let graceful = GracefulShutdown::new();
+        let mut end = std::pin::pin!(end);
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        // Small answers should not wait for a peer's delayed acknowledgement.
+                        let _ = stream.set_nodelay(true);
+                        self.connection(stream, peer, &gateway, &graceful);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+                () = &mut end => break,
+            }
+        }
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
+    }
+
+    fn connection(&self, stream: tokio::net::TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, graceful: &GracefulShutdown) {
+        let (gateway, watcher) = (gateway.clone(), graceful.watcher());
+        match self.tls.clone() {
+            None => {
+                tokio::spawn(speak(stream, peer, gateway, watcher));
+            }
+            Some(tls) => {
+                tokio::spawn(async move {
+                    match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => speak(stream, peer, gateway, watcher).await,
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                    }
+                });
+            }
+        }
+    }
+}
+
+async fn speak<S>(stream: S, peer: SocketAddr, gateway: Arc<Gateway>, watcher: hyper_util::server::graceful::Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    http.http2().timer(TokioTimer::new());
+    let service = service_fn(move |request| {
+        let gateway = gateway.clone();
+        async move { Ok::<_, Infallible>(stages::handle(&gateway, peer, request).await) }
+    });
+    let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}
+
+fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ListenError> {
+    let failed = |reason: String| ListenError::Tls { certificate: tls.certificate.clone(), key: tls.key.clone(), reason };
+    let chain = CertificateDer::pem_file_iter(&tls.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| failed(error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| failed(error.to_string()))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|error| failed(error.to_string()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

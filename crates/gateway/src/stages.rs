@@ -1,0 +1,158 @@
+//! The way of a request, in order: admit, identify, authenticate, decode,
+//! validate, then (in `request`) begin, authorise, run, audit, commit, and encode.
+
+use crate::server::Gateway;
+use crate::{OPERATIONS, body, trust};
+use auth::Identity;
+use base::ApiError;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use registry::Body;
+use request::{Call, Caller, Entry};
+use serde_json::Value;
+use std::net::SocketAddr;
+use wire::codec::{self, Encoded};
+use wire::model::{Operation, Service};
+
+/// The signed header that makes a repeated log batch recognisable.
+const LOG_BATCH_HEADER: &str = "x-longshore-batch";
+
+/// The service whose error shapes answer a request that names none.
+const FALLBACK_SERVICE: &str = "ecs";
+
+pub async fn handle(gate: &Gateway, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let request_id = gate.requests.names().uuid();
+    let (head, incoming) = request.into_parts();
+    if let Err(error) = trust::admit(&gate.hosts, &head) {
+        return failed(wire::service(FALLBACK_SERVICE), &error, &request_id);
+    }
+    let path = head.uri.path();
+    if path == "/v2" || path.starts_with("/v2/") {
+        let meta = registry::Meta { source_ip: peer.ip().to_string(), request_id };
+        return registry::handle(&gate.requests, Request::from_parts(head, incoming), meta).await;
+    }
+    if path == "/ws" {
+        return agent_session(gate, peer, Request::from_parts(head, incoming), request_id).await;
+    }
+    match body::read(incoming).await {
+        Ok(body) => call(gate, peer, head, body, request_id).await,
+        Err(error) => failed(wire::service(FALLBACK_SERVICE), &error, &request_id),
+    }
+}
+
+/// One API call: identified, authenticated, decoded, validated, executed, encoded.
+async fn call(gate: &Gateway, peer: SocketAddr, head: Parts, body: Bytes, request_id: String) -> Response<Body> {
+    let (service, operation) = match codec::identify(&head, &body) {
+        Ok(identified) => identified,
+        Err(unknown) => return encoded(unknown.encode(&request_id)),
+    };
+    let outcome = async {
+        let caller = authenticate(gate, peer, &head, &body, service, &request_id)?;
+        let document = codec::decode(service, operation, &head, &body)?;
+        codec::validate(service, operation, &document)?;
+        let entry = find(service, operation);
+        execute(gate, entry, caller, service, operation, document).await
+    };
+    match outcome.await {
+        Ok(answer) => encoded(codec::encode(service, operation, &answer, &request_id)),
+        Err(error) => failed(Some(service), &error, &request_id),
+    }
+}
+
+fn authenticate(gate: &Gateway, peer: SocketAddr, head: &Parts, body: &[u8], service: &'static Service, request_id: &str) -> Result<Caller, ApiError> {
+    let (view, now) = (gate.requests.view(), gate.requests.now());
+    let identity = auth::authenticate(&view, &gate.requests.installation().master, head, body, service, now)?;
+    Ok(caller(identity, peer, head, request_id))
+}
+
+fn caller(identity: Identity, peer: SocketAddr, head: &Parts, request_id: &str) -> Caller {
+    let Identity { principal, region, access_key_id, signed_headers } = identity;
+    let signed = |name: &str| signed_headers.iter().any(|signed| signed == name);
+    Caller {
+        account: principal.account().to_owned(),
+        principal,
+        region,
+        access_key_id: Some(access_key_id),
+        request_id: request_id.to_owned(),
+        source_ip: peer.ip().to_string(),
+        user_agent: header(&head.headers, "user-agent").unwrap_or_default(),
+        log_batch: header(&head.headers, LOG_BATCH_HEADER).filter(|_| signed(LOG_BATCH_HEADER)),
+    }
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn find(service: &Service, operation: &Operation) -> Option<&'static Entry> {
+    OPERATIONS.iter().find(|entry| entry.service == service.name && entry.operation == operation.name)
+}
+
+async fn execute(
+    gate: &Gateway,
+    entry: Option<&'static Entry>,
+    caller: Caller,
+    service: &'static Service,
+    operation: &'static Operation,
+    document: Value,
+) -> Result<Value, ApiError> {
+    match entry {
+        Some(entry) => gate.requests.execute(entry, caller, document).await,
+        None => {
+            let error = not_implemented(service, operation);
+            gate.requests.record_failure(caller, Call::new(service.name, operation.name, &document), error.clone()).await;
+            Err(error)
+        }
+    }
+}
+
+/// The clear answer of every modelled operation that is not there yet.
+fn not_implemented(service: &Service, operation: &Operation) -> ApiError {
+    let message = format!("Longshore does not implement {}:{} yet; docs/coverage.md lists what it does", service.name, operation.name);
+    ApiError::server("NotImplementedException", message).with_status(501)
+}
+
+fn failed(service: Option<&'static Service>, error: &ApiError, request_id: &str) -> Response<Body> {
+    match service {
+        Some(service) => encoded(codec::encode_error(service, error, request_id)),
+        None => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+fn encoded(encoded: Encoded) -> Response<Body> {
+    let mut response = Response::new(body::full(encoded.body));
+    *response.status_mut() = StatusCode::from_u16(encoded.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in encoded.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(body::full(text));
+    *response.status_mut() = status;
+    response
+}
+
+/// An agent's websocket: authenticated as any call, then handed to control.
+async fn agent_session(gate: &Gateway, peer: SocketAddr, request: Request<Incoming>, request_id: String) -> Response<Body> {
+    let Some(ecs) = wire::service("ecs") else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "no ecs model".to_owned());
+    };
+    let (head, incoming) = request.into_parts();
+    let outcome = match authenticate(gate, peer, &head, &[], ecs, &request_id) {
+        Ok(caller) => gate.control.open(caller, Request::from_parts(head, incoming)),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(upgrade) => upgrade.map(|()| body::full(Bytes::new())),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status.unwrap_or(400)).unwrap_or(StatusCode::BAD_REQUEST);
+            plain(status, serde_json::json!({ error.code.as_ref(): error.message }).to_string())
+        }
+    }
+}
