@@ -2,7 +2,7 @@
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::table;
+use store::{Key, key, table};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
@@ -27,6 +27,15 @@ pub struct Image {
     pub blobs: Vec<String>,
 }
 
+impl Image {
+    /// The key under which `digest`, of the same repository, is found in this table's indexes.
+    fn beside(&self, digest: &str) -> Key {
+        key![self.account, self.region, self.repository, digest]
+    }
+}
+
 table! {
-    pub IMAGES: (account, region, repository, digest) => Image, kind = 0x0202, version = 1
+    pub IMAGES: (account, region, repository, digest) => Image, kind = 0x0202, version = 1,
+    by BY_CHILD(|image| image.children.iter().map(|child| image.beside(child)).collect::<Vec<_>>()),
+    by BY_SUBJECT(|image| image.subject.as_ref().map(|subject| image.beside(subject)))
 }

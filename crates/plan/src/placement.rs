@@ -1,0 +1,152 @@
+//! Which nodes new tasks go to, or why none does.
+//!
+//! A node fits when it is ACTIVE, its agent is connected and it has the cpu,
+//! memory and host ports. Of those that fit, the one with the least of its
+//! scarcer resource taken gets the task, then the one with fewer tasks, then
+//! the one whose id sorts first: the same rows always give the same answer.
+
+use crate::reservation::{add, fixed_ports, remaining, used};
+use state::{ContainerInstance, InstanceStatus, Resources, Task};
+
+/// Reserved host ports of one container instance (Amazon ECS API reference, PortMapping).
+pub const RESERVED_PORTS_MAX: usize = 100;
+
+/// A container instance and the tasks on it; stopped ones take no room.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a> {
+    pub instance: &'a ContainerInstance,
+    pub tasks: Vec<&'a Task>,
+}
+
+/// `count` tasks, each in need of `demand`.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub count: usize,
+    pub demand: Resources,
+}
+
+/// The ids of the instances that take a task, one entry a task; fewer than
+/// asked for only together with one refusal for each instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    pub placed: Vec<String>,
+    pub refusals: Vec<Refusal>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The container instance's ARN.
+    pub instance: String,
+    pub reason: Reason,
+}
+
+/// What an instance lacks; the first of these that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    Agent,
+    Cpu,
+    Memory,
+    Ports,
+}
+
+impl Reason {
+    /// The `reason` of RunTask's failures.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "AGENT",
+            Self::Cpu => "RESOURCE:CPU",
+            Self::Memory => "RESOURCE:MEMORY",
+            Self::Ports => "RESOURCE:PORTS",
+        }
+    }
+}
+
+/// Nothing to choose from: RunTask's own error rather than a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("No Container Instances were found in your cluster.")]
+pub struct NoInstances;
+
+/// Chooses an instance for each task.
+///
+/// # Errors
+/// [`NoInstances`] when no candidate is ACTIVE.
+pub fn place(candidates: &[Candidate], request: &Request) -> Result<Placement, NoInstances> {
+    let active = candidates.iter().filter(|candidate| candidate.instance.status == InstanceStatus::Active);
+    let mut nodes: Vec<Node> = active.map(Node::new).collect();
+    if nodes.is_empty() {
+        return Err(NoInstances);
+    }
+    let mut placement = Placement::default();
+    for _ in 0..request.count {
+        let fitting = nodes.iter_mut().filter(|node| node.lacks(&request.demand).is_none());
+        match fitting.min_by_key(|node| node.load()) {
+            Some(node) => {
+                node.take(&request.demand);
+                placement.placed.push(node.instance.id.clone());
+            }
+            None => {
+                placement.refusals = nodes.iter().filter_map(|node| node.refusal(&request.demand)).collect();
+                break;
+            }
+        }
+    }
+    Ok(placement)
+}
+
+/// A candidate as the placement fills it.
+struct Node<'a> {
+    instance: &'a ContainerInstance,
+    used: Resources,
+    reserved_ports: usize,
+    tasks: usize,
+}
+
+impl<'a> Node<'a> {
+    fn new(candidate: &Candidate<'a>) -> Self {
+        let Candidate { instance, tasks } = candidate;
+        let own_ports = instance.registered.ports_tcp.len() + instance.registered.ports_udp.len();
+        Self {
+            instance,
+            used: used(tasks.iter().copied()),
+            reserved_ports: own_ports + fixed_ports(tasks.iter().copied()),
+            tasks: tasks.iter().filter(|task| task.holds_resources()).count(),
+        }
+    }
+
+    fn lacks(&self, demand: &Resources) -> Option<Reason> {
+        let left = remaining(self.instance, &self.used);
+        let ports = demand.ports_tcp.len() + demand.ports_udp.len();
+        let port_taken =
+            !left.ports_tcp.is_disjoint(&demand.ports_tcp) || !left.ports_udp.is_disjoint(&demand.ports_udp);
+        let too_many_ports = ports > 0 && self.reserved_ports + ports > RESERVED_PORTS_MAX;
+        let lacks = [
+            (Reason::Agent, !self.instance.agent_connected),
+            (Reason::Cpu, demand.cpu > left.cpu),
+            (Reason::Memory, demand.memory_mib > left.memory_mib),
+            (Reason::Ports, port_taken || too_many_ports),
+        ];
+        lacks.into_iter().find_map(|(reason, applies)| applies.then_some(reason))
+    }
+
+    fn take(&mut self, demand: &Resources) {
+        add(&mut self.used, demand);
+        self.reserved_ports += demand.ports_tcp.len() + demand.ports_udp.len();
+        self.tasks += 1;
+    }
+
+    /// Millionths of the scarcer resource taken, then tasks, then the id.
+    fn load(&self) -> (u64, usize, &'a str) {
+        let share = |used: u32, whole: u32| u64::from(used) * 1_000_000 / u64::from(whole.max(1));
+        let cpu = share(self.used.cpu, self.instance.registered.cpu);
+        let memory = share(self.used.memory_mib, self.instance.registered.memory_mib);
+        (cpu.max(memory), self.tasks, &self.instance.id)
+    }
+
+    fn refusal(&self, demand: &Resources) -> Option<Refusal> {
+        let instance = self.instance.arn().to_string();
+        self.lacks(demand).map(|reason| Refusal { instance, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests;
