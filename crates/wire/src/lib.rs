@@ -4,8 +4,13 @@
 //! policy and no operation's meaning; it opens no socket.
 
 pub mod acs;
+pub mod codec;
 pub mod model;
 mod models;
+pub mod pattern;
+mod protocol;
+pub mod sigv4;
 pub mod types;
 
+pub use codec::redact;
 pub use models::{service, services};

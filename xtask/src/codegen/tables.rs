@@ -19,7 +19,8 @@ pub fn source(name: &str, model: &Model) -> Result<String> {
     for (name, operation) in operations {
         writeln!(out, "    {},", operation_line(name, operation, &ids)?)?;
     }
-    out += "];\n\nstatic SHAPES: &[Shape] = &[\n";
+    // An array, not a slice: patterns hold their compiled form, and only a static itself may do so.
+    writeln!(out, "];\n\nstatic SHAPES: [Shape; {}] = [", ids.len())?;
     for (at, (name, shape)) in model.shapes.0.iter().enumerate() {
         let line = shape_line(name, shape, &ids).with_context(|| format!("shape '{name}'"))?;
         writeln!(out, "    /* {at} */ {line},")?;
@@ -54,7 +55,7 @@ fn head(name: &str, model: &Model) -> Result<String> {
              signing_name: {:?},\n    \
              endpoint_prefix: {:?},\n    \
              operations: OPERATIONS,\n    \
-             shapes: SHAPES,\n\
+             shapes: &SHAPES,\n\
          }};\n\n",
         facts.json_version,
         facts.target_prefix,

@@ -12,7 +12,7 @@ pub static SERVICE: Service = Service {
     signing_name: "ecr",
     endpoint_prefix: "api.ecr",
     operations: OPERATIONS,
-    shapes: SHAPES,
+    shapes: &SHAPES,
 };
 
 static OPERATIONS: &[Operation] = &[
@@ -80,7 +80,7 @@ static OPERATIONS: &[Operation] = &[
     op("ValidatePullThroughCacheRule", 419, 420, &[e(350), e(174), e(421), e(244)]),
 ];
 
-static SHAPES: &[Shape] = &[
+static SHAPES: [Shape; 428] = [
     /* 0 */ string("AccountSettingName", 1, 64),
     /* 1 */ string("AccountSettingValue", -1, -1),
     /* 2 */ map("Annotations", 378, 378, -1, -1),

@@ -12,7 +12,7 @@ pub static SERVICE: Service = Service {
     signing_name: "ecs",
     endpoint_prefix: "ecs",
     operations: OPERATIONS,
-    shapes: SHAPES,
+    shapes: &SHAPES,
 };
 
 static OPERATIONS: &[Operation] = &[
@@ -106,7 +106,7 @@ static OPERATIONS: &[Operation] = &[
     op("UpdateTaskSet", 730, 731, &[e(8), e(396), e(606), e(568), e(390), e(680), e(58), e(607), e(67), e(700)]),
 ];
 
-static SHAPES: &[Shape] = &[
+static SHAPES: [Shape; 743] = [
     /* 0 */ object("AcceleratorCountRequest", &[m("min", 40), m("max", 40)]),
     /* 1 */ values("AcceleratorManufacturer", &["amazon-web-services", "amd", "nvidia", "xilinx", "habana"]),
     /* 2 */ list("AcceleratorManufacturerSet", 1, -1, -1),

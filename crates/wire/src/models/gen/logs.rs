@@ -12,7 +12,7 @@ pub static SERVICE: Service = Service {
     signing_name: "logs",
     endpoint_prefix: "logs",
     operations: OPERATIONS,
-    shapes: SHAPES,
+    shapes: &SHAPES,
 };
 
 static OPERATIONS: &[Operation] = &[
@@ -136,7 +136,7 @@ static OPERATIONS: &[Operation] = &[
     op("UpdateScheduledQuery", 697, 698, &[e(702), e(0), e(565), e(47), e(668), e(338)]),
 ];
 
-static SHAPES: &[Shape] = &[
+static SHAPES: [Shape; 707] = [
     /* 0 */ error("AccessDeniedException", "AccessDeniedException", 400, true, &[]),
     /* 1 */ string("AccessPolicy", 1, -1),
     /* 2 */ pattern("AccountId", 12, 12, "^\\d{12}$"),

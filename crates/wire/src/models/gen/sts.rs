@@ -12,7 +12,7 @@ pub static SERVICE: Service = Service {
     signing_name: "sts",
     endpoint_prefix: "sts",
     operations: OPERATIONS,
-    shapes: SHAPES,
+    shapes: &SHAPES,
 };
 
 static OPERATIONS: &[Operation] = &[
@@ -29,7 +29,7 @@ static OPERATIONS: &[Operation] = &[
     op("GetWebIdentityToken", 26, 27, &[e(44), e(36), e(33)]).wrapped("GetWebIdentityTokenResult"),
 ];
 
-static SHAPES: &[Shape] = &[
+static SHAPES: [Shape; 101] = [
     /* 0 */ object("AssumeRoleRequest", &[r("RoleArn", 52), r("RoleSessionName", 78), m("PolicyArns", 75), m("Policy", 92), m("DurationSeconds", 77), m("Tags", 87), m("TransitiveTagKeys", 85), m("ExternalId", 62), m("SerialNumber", 79), m("TokenCode", 89), m("SourceIdentity", 84), m("ProvidedContexts", 40), m("MinimumSessionTokenSize", 71)]),
     /* 1 */ object("AssumeRoleResponse", &[m("Credentials", 10), m("AssumedRoleUser", 8), m("PackedPolicySize", 72), m("SourceIdentity", 84), m("SessionTokenUtilization", 83), m("SessionTokenSize", 82)]),
     /* 2 */ object("AssumeRoleWithSAMLRequest", &[r("RoleArn", 52), r("PrincipalArn", 52), r("SAMLAssertion", 43), m("PolicyArns", 75), m("Policy", 81), m("DurationSeconds", 77), m("MinimumSessionTokenSize", 71)]),
