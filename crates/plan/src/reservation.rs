@@ -65,7 +65,11 @@ pub(crate) fn add(used: &mut Resources, more: &Resources) {
 /// reserved ports, the node's own choices do not.
 pub(crate) fn fixed_ports<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> usize {
     let holding = tasks.into_iter().filter(|task| task.holds_resources());
-    holding.flat_map(|task| &task.containers).flat_map(|container| &container.ports).filter(|port| is_fixed(port)).count()
+    holding
+        .flat_map(|task| &task.containers)
+        .flat_map(|container| &container.ports)
+        .filter(|port| is_fixed(port))
+        .count()
 }
 
 fn is_fixed(port: &PortMapping) -> bool {

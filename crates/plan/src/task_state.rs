@@ -176,16 +176,15 @@ fn by_itself(task: &mut Task, report: &Report, now: Timestamp) {
     stop(task, StopCode::TaskFailedToStart, reason.as_deref().unwrap_or(FAILED_TO_START), now);
 }
 
-/// True when the task was seen running, or was over sooner: its essential containers that ended have run.
+/// True when the task was seen running, or ended so fast that its end was seen first.
 fn ran(task: &Task) -> bool {
-    let mut over = task.containers.iter().filter(|container| is_over(container)).peekable();
-    task.times.started.is_some() || (over.peek().is_some() && over.all(exited))
+    let over = || task.containers.iter().filter(|container| is_over(container));
+    task.times.started.is_some() || (over().any(|container| container.exit_code.is_some()) && !over().any(failed))
 }
 
-/// True when the container's own process ended, rather than an attempt to start it.
-fn exited(container: &TaskContainer) -> bool {
-    let reason = container.reason.as_deref();
-    container.exit_code.is_some() && reason.is_none_or(|reason| reason.starts_with(OUT_OF_MEMORY))
+/// True when the agent gives a reason that speaks of an attempt to start, not of the process.
+fn failed(container: &TaskContainer) -> bool {
+    container.reason.as_deref().is_some_and(|reason| !reason.starts_with(OUT_OF_MEMORY))
 }
 
 fn stop(task: &mut Task, code: StopCode, reason: &str, now: Timestamp) {

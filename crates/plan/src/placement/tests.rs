@@ -23,7 +23,8 @@ fn node(line: &str) -> ContainerInstance {
 }
 
 fn demanding(line: &str) -> Task {
-    let words: Vec<&str> = line.split_whitespace().filter(|word| word.starts_with("tcp:") || word.starts_with("udp:")).collect();
+    let words: Vec<&str> =
+        line.split_whitespace().filter(|word| word.starts_with("tcp:") || word.starts_with("udp:")).collect();
     let mut task = task("t", number(line, "cpu", 0), number(line, "memory", 0), ports(&words.join(" ")));
     if line.contains("stopped") {
         task.last = LastStatus::Stopped;
@@ -34,7 +35,8 @@ fn demanding(line: &str) -> Task {
 /// Nodes, the tasks on them, and `run COUNT …`; answers where they go and why not.
 fn placed(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let nodes: Vec<ContainerInstance> = lines.iter().filter(|line| line.starts_with("node")).map(|line| node(line)).collect();
+    let nodes: Vec<ContainerInstance> =
+        lines.iter().filter(|line| line.starts_with("node")).map(|line| node(line)).collect();
     let mut tasks: BTreeMap<&str, Vec<Task>> = BTreeMap::new();
     for line in lines.iter().filter(|line| line.starts_with("on ")) {
         tasks.entry(line.split_whitespace().nth(1).expect("a node")).or_default().push(demanding(line));
@@ -55,7 +57,11 @@ fn show(placement: &Placement) -> String {
         let id = refusal.instance.rsplit('/').next().unwrap_or_default();
         format!("{id}: {}", refusal.reason.as_str())
     });
-    std::iter::once(placement.placed.join(" ")).chain(refusals).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ")
+    std::iter::once(placement.placed.join(" "))
+        .chain(refusals)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[track_caller]
@@ -77,7 +83,10 @@ fn a_node_takes_what_fits_exactly_and_nothing_more() {
     check("node a cpu=100 memory=64\n run 1 cpu=100 memory=64", "a");
     check("node a cpu=100\n run 2 cpu=51", "a, a: RESOURCE:CPU");
     check("node a memory=63\n run 1 memory=64", "a: RESOURCE:MEMORY");
-    check("node a cpu=1 memory=1\n node b cpu=9 memory=1\n run 1 cpu=2 memory=2", "a: RESOURCE:CPU, b: RESOURCE:MEMORY");
+    check(
+        "node a cpu=1 memory=1\n node b cpu=9 memory=1\n run 1 cpu=2 memory=2",
+        "a: RESOURCE:CPU, b: RESOURCE:MEMORY",
+    );
     check("node a\n run 0", "");
 }
 
