@@ -2,13 +2,15 @@
 //! and is killed, or watched by strace.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
-use super::{FAVOURITES, PETS, pet, run, schema};
-use crate::{FjallEngine, Key, Store, key};
+use super::{FAVOURITES, PETS, Pet, pet, run, schema};
+use crate::{Committed, FjallEngine, Key, Store, TransactError, Tx, key};
 
 /// Set for the child: its folder.
 const FOLDER: &str = "STORE_TEST_FOLDER";
@@ -47,20 +49,34 @@ fn child() {
     });
 }
 
-/// Writes one row after the other, continuing where an earlier child was killed.
+/// Writes one row after the other, continuing where an earlier child was killed or a batch failed.
 async fn client_writes(store: Store, client: u64) {
     let owner = format!("client {client}");
-    let last = store.view().get(FAVOURITES, &key![owner]).map_or(0, |favourite| favourite.number);
-    for number in last + 1..=last + setting(ROWS) {
-        let owner = owner.clone();
-        let committed = run(&store, move |tx| {
-            tx.put(PETS, pet(&owner, number));
-            tx.put(FAVOURITES, pet(&owner, number));
-            tx.delete(PETS, &key![owner, number.saturating_sub(KEPT)]);
-        });
-        committed.await.expect("it is kept");
-        say(&format!("ack {client} {number}"));
+    let last = || store.view().get(FAVOURITES, &key![owner]).map_or(0, |favourite| favourite.number);
+    let end = last() + setting(ROWS);
+    while last() < end {
+        let number = last() + 1;
+        match write_row(&store, owner.clone(), number).await {
+            Ok(_) => say(&format!("ack {client} {number}")),
+            Err(_) => {
+                say(&format!("stopped: {}", store.failed().expect("a batch failed")));
+                store.reload().await.expect("it loads");
+            }
+        }
     }
+}
+
+async fn write_row(
+    store: &Store,
+    owner: String,
+    number: u64,
+) -> Result<Committed<Option<Arc<Pet>>>, TransactError<Infallible>> {
+    let write = move |tx: &mut Tx| {
+        tx.put(PETS, pet(&owner, number));
+        tx.put(FAVOURITES, pet(&owner, number));
+        tx.delete(PETS, &key![owner, number.saturating_sub(KEPT)])
+    };
+    run(store, write).await
 }
 
 /// One line, in one system call, past the test runner's capture.
@@ -186,6 +202,21 @@ fn a_sync_precedes_every_acknowledgement() {
     let trace = std::fs::read_to_string(trace).expect("strace wrote it");
     let (acks, unsynced) = unsynced_acks(&trace);
     assert_eq!((acks, unsynced), (50, vec![]));
+}
+
+#[test]
+fn a_failed_sync_stops_the_store_until_it_reloads() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path().join("state");
+    let fault = ["-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=10"];
+    let output = child_command("strace", &fault, &folder, 1, 30).output().expect("strace starts: ./test installs it");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let mut acks = Acks::new();
+    let acked = text.lines().filter(|line| read_ack(&mut acks, line)).count();
+    assert_eq!(text.matches("stopped: ").count(), 1, "{text}");
+    assert!(text.contains("Input/output error") && (29..=30).contains(&acked), "{text}");
+    check_rows(&open(&folder), &mut acks);
 }
 
 #[test]

@@ -12,7 +12,10 @@ type Answer = Result<u64, TransactError<&'static str>>;
 fn start(store: &Store, number: u64) -> tokio::task::JoinHandle<Answer> {
     let store = store.clone();
     tokio::spawn(async move {
-        let put = store.transact(move |tx| Ok(tx.put(PETS, pet("ann", number))));
+        let put = store.transact(move |tx| {
+            tx.put(PETS, pet("ann", number));
+            Ok(())
+        });
         put.await.map(|committed| committed.version)
     })
 }

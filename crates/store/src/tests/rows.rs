@@ -1,6 +1,7 @@
 //! Reading, writing, and the limits of a transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{FAVOURITES, PETS, Pet, all, names, open, pet, put, run};
 use crate::{CHANGED_BYTES_MAX, CHANGED_ROWS_MAX, KEY_BYTES_MAX, Key, Store, StoreError, TransactError, Tx, key};
@@ -173,10 +174,21 @@ async fn limits_are_those_of_etcd() {
 #[tokio::test]
 async fn the_last_handle_may_go_inside_a_transaction() {
     let store = open();
-    let inside = store.clone();
-    let mut feed = store.subscribe();
-    let running = tokio::spawn(async move { run(&store, move |tx| drop((inside, tx.put(PETS, pet("a", 1))))).await });
-    assert_eq!(feed.next().await.expect("it is kept").version, 1);
-    drop(feed);
-    running.await.expect("no panic").expect("it is kept");
+    let last = store.clone();
+    let (runs, has_begun) = std::sync::mpsc::channel();
+    let (go, may_end) = std::sync::mpsc::channel();
+    let ending = move |_: &mut Tx| {
+        runs.send("began").expect("the test waits");
+        may_end.recv().expect("the test says so");
+        drop(last);
+        runs.send("ended").expect("the test waits");
+    };
+    let caller = tokio::spawn(async move { run(&store, ending).await.map(|_| ()) });
+    let wait = tokio::task::spawn_blocking(move || (has_begun.recv().expect("it runs"), has_begun));
+    let (began, has_ended) = wait.await.expect("no panic");
+    caller.abort();
+    assert!(caller.await.expect_err("it was aborted").is_cancelled());
+    go.send(()).expect("it waits");
+    let ended = has_ended.recv_timeout(Duration::from_secs(10)).expect("it does not wait for itself");
+    assert_eq!((began, ended), ("began", "ended"));
 }
