@@ -10,6 +10,7 @@ pub mod digest;
 pub mod image_config;
 pub mod manifest;
 pub mod reference;
+pub mod unpack;
 
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use image_config::ImageConfig;

@@ -1,0 +1,156 @@
+//! From the bytes as pulled to the tar stream: counting, hashing, decompressing.
+
+use super::UnpackError;
+use crate::digest::{Digest, Hasher};
+use crate::manifest::media_type::{
+    DOCKER_FOREIGN_LAYER_GZIP, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, OCI_FOREIGN_LAYER,
+    OCI_FOREIGN_LAYER_GZIP, OCI_FOREIGN_LAYER_ZSTD, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD,
+};
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+/// Bytes read at a time.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Largest zstd window, in bytes: what the zstd tool itself decodes unless told otherwise (`--memory`, RFC 8878 3.1.1.1.2).
+const ZSTD_WINDOW_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// First bytes of a gzip member (RFC 1952).
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+/// First bytes of a zstd frame (RFC 8878).
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Counts and hashes what is read through it, and fails past `limit` bytes.
+pub(super) struct Metered<R> {
+    inner: R,
+    hasher: Hasher,
+    limit: u64,
+}
+
+impl<R: Read> Metered<R> {
+    pub(super) fn new(inner: R, limit: u64) -> Self {
+        Self { inner, hasher: Hasher::new(), limit }
+    }
+
+    /// Bytes read, and their digest.
+    pub(super) fn finish(self) -> (u64, Digest) {
+        (self.hasher.len(), self.hasher.finish())
+    }
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        if self.hasher.len() > self.limit {
+            return Err(io::Error::other(UnpackError::TooLarge { limit: self.limit }));
+        }
+        Ok(n)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    fn announced(media_type: &str) -> Option<Self> {
+        match media_type {
+            OCI_LAYER | OCI_FOREIGN_LAYER | DOCKER_LAYER => Some(Self::Plain),
+            OCI_LAYER_GZIP | OCI_FOREIGN_LAYER_GZIP | DOCKER_LAYER_GZIP | DOCKER_FOREIGN_LAYER_GZIP => Some(Self::Gzip),
+            OCI_LAYER_ZSTD | OCI_FOREIGN_LAYER_ZSTD | DOCKER_LAYER_ZSTD => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    fn found(head: &[u8]) -> Self {
+        // A skippable frame may come first, as in zstd:chunked layers (RFC 8878 3.1.2).
+        let skippable = matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18]);
+        match head {
+            head if head.starts_with(GZIP_MAGIC) => Self::Gzip,
+            head if head.starts_with(ZSTD_MAGIC) || skippable => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "not compressed",
+            Self::Gzip => "compressed with gzip",
+            Self::Zstd => "compressed with zstd",
+        }
+    }
+}
+
+/// The tar stream of a layer. Its media type and its first bytes must agree on
+/// the compression.
+pub(super) fn decoder<'a>(mut packed: impl Read + 'a, media_type: &str) -> Result<Box<dyn Read + 'a>, UnpackError> {
+    let announced = Encoding::announced(media_type).ok_or_else(|| UnpackError::MediaType(media_type.to_owned()))?;
+    let mut head = Vec::with_capacity(ZSTD_MAGIC.len());
+    let peek = ZSTD_MAGIC.len() as u64;
+    packed.by_ref().take(peek).read_to_end(&mut head).map_err(UnpackError::from_read)?;
+    let found = Encoding::found(&head);
+    if found != announced {
+        return Err(UnpackError::Encoding { media_type: media_type.to_owned(), found: found.name() });
+    }
+    let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(head).chain(packed));
+    Ok(match announced {
+        Encoding::Plain => Box::new(whole),
+        Encoding::Gzip => Box::new(MultiGzDecoder::new(whole)),
+        Encoding::Zstd => Box::new(ZstdFrames::new(whole)),
+    })
+}
+
+/// All frames of a zstd stream, one after the other, skippable ones left out (RFC 8878 3.1).
+struct ZstdFrames<R> {
+    source: R,
+    frame: FrameDecoder,
+}
+
+impl<R: BufRead> ZstdFrames<R> {
+    fn new(source: R) -> Self {
+        let mut frame = FrameDecoder::new();
+        frame.set_max_window_size(ZSTD_WINDOW_BYTES_MAX);
+        Self { source, frame }
+    }
+
+    /// Starts the next frame; false where the stream ends.
+    fn start(&mut self) -> io::Result<bool> {
+        while !self.source.fill_buf()?.is_empty() {
+            match self.frame.reset(&mut self.source) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    self.skip(u64::from(length))?;
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+        Ok(false)
+    }
+
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        match io::copy(&mut self.source.by_ref().take(length), &mut io::sink())? {
+            skipped if skipped == length => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+impl<R: BufRead> Read for ZstdFrames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.frame.can_collect() == 0 {
+            if self.frame.is_finished() {
+                if !self.start()? {
+                    return Ok(0);
+                }
+            } else {
+                let one = BlockDecodingStrategy::UptoBlocks(1);
+                self.frame.decode_blocks(&mut self.source, one).map_err(io::Error::other)?;
+            }
+        }
+        self.frame.read(buffer)
+    }
+}

@@ -1,0 +1,395 @@
+//! Writing beneath one directory, whatever the paths say.
+
+use super::UnpackError;
+use super::error::shown;
+use super::tar::{Entry, Mtime, Record};
+use rustix::fs::{
+    self, AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+use tar::EntryType;
+
+/// How overlayfs marks a directory that hides what is beneath it (kernel documentation, "overlayfs").
+pub(super) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
+pub(super) const OPAQUE_VALUE: &[u8; 1] = b"y";
+/// What a whiteout's name begins with, before the name that it removes.
+const WHITEOUT: &[u8] = b".wh.";
+/// The whiteout of everything beneath a directory.
+const WHITEOUT_OPAQUE: &[u8] = b".wh..wh..opq";
+/// Names that AUFS kept for itself; they say nothing of the content.
+const WHITEOUT_META: &[u8] = b".wh..wh.";
+/// Longest path, in bytes, and longest name: Linux's PATH_MAX without its zero, and NAME_MAX.
+const PATH_BYTES_MAX: usize = 4095;
+const NAME_BYTES_MAX: usize = 255;
+/// Only we look into the tree while it grows.
+const MODE_WHILE_WRITING: RawMode = 0o700;
+/// What a directory has that the layer does not list.
+const MODE_UNLISTED: RawMode = 0o755;
+/// Tries of a lookup that the kernel gives up because something was renamed
+/// meanwhile, on any file system (openat2, EAGAIN).
+const LOOKUP_TRIES: u32 = 64;
+
+/// A layer's tree as it grows.
+pub(super) struct Tree {
+    root: Rc<OwnedFd>,
+    /// The directory of the last entry: most entries follow a sibling.
+    last: Option<(Vec<u8>, Rc<OwnedFd>)>,
+    /// Modes, owners and times of directories, put on them at the end: writing
+    /// into a directory changes its time, and may need more than its mode grants.
+    directories: BTreeMap<Vec<u8>, Attributes>,
+}
+
+#[derive(Clone, Debug)]
+struct Attributes {
+    mode: RawMode,
+    uid: u32,
+    gid: u32,
+    mtime: Option<Mtime>,
+    xattrs: Vec<Record>,
+}
+
+/// An error's context: the path as the layer has it.
+fn on(path: &[u8]) -> impl Fn(Errno) -> UnpackError + '_ {
+    move |error| UnpackError::Io { path: shown(path), source: error.into() }
+}
+
+impl Tree {
+    /// A tree whose root is the empty directory `root`.
+    pub(super) fn open(root: &Path) -> Result<Self, UnpackError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = fs::openat(CWD, root, flags, Mode::empty()).map_err(on(root.as_os_str().as_encoded_bytes()))?;
+        let directories = BTreeMap::from([(Vec::new(), Attributes::unlisted())]);
+        Ok(Self { root: Rc::new(fd), last: None, directories })
+    }
+
+    /// Writes one entry; `content` is read for files alone.
+    pub(super) fn write(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), UnpackError> {
+        let path = relative(&entry.path, &entry.path)?;
+        let attributes = Attributes::of(entry)?;
+        let (parent, name) = split(&path);
+        if name.is_empty() {
+            // The layer's root itself.
+            if entry.kind != EntryType::Directory {
+                return Err(UnpackError::refused(&entry.path, "the root of a layer can only be a directory"));
+            }
+            self.keep(&path, attributes);
+            return Ok(());
+        }
+        let dir = self.directory(parent)?;
+        if name.starts_with(WHITEOUT) {
+            return self.whiteout(&dir, &path);
+        }
+        match entry.kind {
+            EntryType::Directory => self.make_directory(&dir, &path, attributes),
+            EntryType::Regular | EntryType::Continuous => {
+                self.make_way(&dir, &path)?;
+                write_file(&dir, name, &attributes, content).map_err(|error| error.into_unpack(&path))
+            }
+            EntryType::Symlink => {
+                self.make_way(&dir, &path)?;
+                write_symlink(&dir, &path, &entry.link, &attributes)
+            }
+            EntryType::Link => self.write_hard_link(&dir, &path, entry),
+            EntryType::Fifo => {
+                self.make_way(&dir, &path)?;
+                write_fifo(&dir, &path, &attributes)
+            }
+            kind => Err(UnpackError::refused(&entry.path, unsupported(kind))),
+        }
+    }
+
+    /// Puts modes, owners and times on the directories, and the whole tree on the disk.
+    pub(super) fn finish(self) -> Result<(), UnpackError> {
+        // Deepest first: a directory may lose the mode that lets us in.
+        for (path, attributes) in self.directories.iter().rev() {
+            let dir = if path.is_empty() { self.root.clone() } else { Rc::new(self.lookup(path).map_err(on(path))?) };
+            attributes.put_on(&dir).map_err(on(path))?;
+        }
+        fs::syncfs(&self.root).map_err(on(b"."))
+    }
+
+    /// Opens a directory beneath the root, following links as if the root were `/`.
+    fn lookup(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let mut tries = LOOKUP_TRIES;
+        loop {
+            match fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN | Errno::INTR) if tries > 0 => tries -= 1,
+                opened => return opened,
+            }
+        }
+    }
+
+    /// The directory at `path`, made with its parents where missing.
+    fn directory(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, UnpackError> {
+        if path.is_empty() {
+            return Ok(self.root.clone());
+        }
+        if let Some((_, dir)) = self.last.as_ref().filter(|(last, _)| last == path) {
+            return Ok(dir.clone());
+        }
+        let dir = match self.lookup(path) {
+            Ok(dir) => Rc::new(dir),
+            Err(Errno::NOENT) => {
+                let (parent, name) = split(path);
+                let above = self.directory(parent)?;
+                self.make_unlisted(&above, name, path)?;
+                Rc::new(self.lookup(path).map_err(on(path))?)
+            }
+            Err(error) => return Err(on(path)(error)),
+        };
+        self.last = Some((path.to_vec(), dir.clone()));
+        Ok(dir)
+    }
+
+    fn make_unlisted(&mut self, above: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), UnpackError> {
+        match fs::mkdirat(above, name, Mode::from_raw_mode(MODE_WHILE_WRITING)) {
+            Ok(()) => {
+                self.keep(path, Attributes::unlisted());
+                Ok(())
+            }
+            Err(Errno::EXIST) => Err(UnpackError::refused(path, "it is a link to a directory that the layer lacks")),
+            Err(error) => Err(on(path)(error)),
+        }
+    }
+
+    fn keep(&mut self, path: &[u8], attributes: Attributes) {
+        self.directories.insert(path.to_vec(), attributes);
+    }
+
+    fn make_directory(&mut self, dir: &OwnedFd, path: &[u8], attributes: Attributes) -> Result<(), UnpackError> {
+        let (_, name) = split(path);
+        let there = stat(dir, name).map_err(on(path))?;
+        if !there.is_some_and(|there| kind(&there) == FileType::Directory) {
+            self.make_way(dir, path)?;
+            fs::mkdirat(dir, name, Mode::from_raw_mode(MODE_WHILE_WRITING)).map_err(on(path))?;
+            if there.is_some_and(|there| is_whiteout(&there)) {
+                // Removed beneath and made anew: what is beneath stays hidden.
+                self.make_opaque(path)?;
+            }
+        }
+        self.keep(path, attributes);
+        Ok(())
+    }
+
+    /// Removes what an entry replaces, the last of a name being the one that counts.
+    fn make_way(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<(), UnpackError> {
+        let (_, name) = split(path);
+        match stat(dir, name).map_err(on(path))? {
+            None => Ok(()),
+            Some(there) if kind(&there) == FileType::Directory => {
+                Err(UnpackError::refused(path, "it would replace a directory of the same layer"))
+            }
+            Some(_) => {
+                // It may have been a link that led to the last directory.
+                self.last = None;
+                fs::unlinkat(dir, name, AtFlags::empty()).map_err(on(path))
+            }
+        }
+    }
+
+    fn whiteout(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<(), UnpackError> {
+        let (parent, name) = split(path);
+        if name == WHITEOUT_OPAQUE {
+            return self.make_opaque(parent);
+        }
+        if name.starts_with(WHITEOUT_META) {
+            return Ok(());
+        }
+        let removed = &name[WHITEOUT.len()..];
+        if matches!(removed, b"" | b"." | b"..") {
+            return Err(UnpackError::refused(path, "it removes no name"));
+        }
+        match stat(dir, removed).map_err(on(path))? {
+            None => {
+                let device = fs::makedev(0, 0);
+                fs::mknodat(dir, removed, FileType::CharacterDevice, Mode::empty(), device).map_err(on(path))
+            }
+            // A whiteout is about the layers beneath: what this layer has stays.
+            Some(there) if kind(&there) == FileType::Directory => self.make_opaque(&join(parent, removed)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn make_opaque(&self, path: &[u8]) -> Result<(), UnpackError> {
+        let dir = if path.is_empty() { self.root.clone() } else { Rc::new(self.lookup(path).map_err(on(path))?) };
+        fs::fsetxattr(&dir, OPAQUE_XATTR, OPAQUE_VALUE, XattrFlags::empty()).map_err(on(path))
+    }
+
+    /// A second name for a file of the same layer.
+    fn write_hard_link(&mut self, dir: &OwnedFd, path: &[u8], entry: &Entry) -> Result<(), UnpackError> {
+        let absent = || UnpackError::refused(&entry.path, "it is a hard link to what the layer does not have");
+        let target = relative(&entry.link, &entry.path)?;
+        self.make_way(dir, path)?;
+        let (target_parent, target_name) = split(&target);
+        if target_name.is_empty() {
+            return Err(absent());
+        }
+        let target_dir = match target_parent {
+            b"" => self.root.clone(),
+            parent => Rc::new(self.lookup(parent).map_err(|_| absent())?),
+        };
+        let found = stat(&target_dir, target_name).map_err(on(path))?.ok_or_else(absent)?;
+        if !matches!(kind(&found), FileType::RegularFile | FileType::Symlink | FileType::Fifo) {
+            return Err(UnpackError::refused(&entry.path, "it is a hard link to what is neither file nor link"));
+        }
+        // Without AT_SYMLINK_FOLLOW, a link to a link is a second name of the link.
+        let (_, name) = split(path);
+        fs::linkat(&target_dir, target_name, dir, name, AtFlags::empty()).map_err(on(path))
+    }
+}
+
+impl Attributes {
+    fn of(entry: &Entry) -> Result<Self, UnpackError> {
+        // The highest id means "leave as it is" to chown.
+        let id = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX);
+        let wrong = || UnpackError::refused(&entry.path, "its owner is not a 32-bit id");
+        let mut xattrs = Vec::new();
+        for (name, value) in &entry.xattrs {
+            if name.starts_with(b"trusted.") || name.starts_with(b"user.overlay.") {
+                return Err(UnpackError::refused(&entry.path, "it has an extended attribute that steers overlayfs"));
+            }
+            if name == b"security.capability" || name.starts_with(b"user.") {
+                xattrs.push((name.clone(), value.clone()));
+            }
+        }
+        let (uid, gid) = (id(entry.uid).ok_or_else(wrong)?, id(entry.gid).ok_or_else(wrong)?);
+        Ok(Self { mode: entry.mode, uid, gid, mtime: Some(entry.mtime), xattrs })
+    }
+
+    fn unlisted() -> Self {
+        Self { mode: MODE_UNLISTED, uid: 0, gid: 0, mtime: None, xattrs: Vec::new() }
+    }
+
+    /// Owner first: chown takes away setuid and capabilities.
+    fn put_on(&self, fd: &OwnedFd) -> Result<(), Errno> {
+        fs::fchown(fd, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))?;
+        fs::fchmod(fd, Mode::from_raw_mode(self.mode))?;
+        for (name, value) in &self.xattrs {
+            fs::fsetxattr(fd, name, value, XattrFlags::empty())?;
+        }
+        self.mtime.map_or(Ok(()), |mtime| fs::futimens(fd, &times(mtime)))
+    }
+
+    /// The same for what cannot be opened: links and pipes.
+    fn put_at(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        let (owner, group) = (Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)));
+        fs::chownat(dir, name, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
+        self.mtime.map_or(Ok(()), |mtime| fs::utimensat(dir, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW))
+    }
+}
+
+/// Reading the layer and writing the file can both fail.
+enum WriteError {
+    Copy(io::Error),
+    File(Errno),
+}
+
+impl WriteError {
+    fn into_unpack(self, path: &[u8]) -> UnpackError {
+        match self {
+            Self::File(error) => on(path)(error),
+            Self::Copy(error) if error.raw_os_error().is_some() => UnpackError::Io { path: shown(path), source: error },
+            Self::Copy(error) => UnpackError::from_read(error),
+        }
+    }
+}
+
+fn write_file(dir: &OwnedFd, name: &[u8], meta: &Attributes, content: &mut impl Read) -> Result<(), WriteError> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(MODE_WHILE_WRITING & 0o600);
+    let mut file = File::from(fs::openat(dir, name, flags, mode).map_err(WriteError::File)?);
+    io::copy(content, &mut file).map_err(WriteError::Copy)?;
+    meta.put_on(&file.into()).map_err(WriteError::File)
+}
+
+fn write_symlink(dir: &OwnedFd, path: &[u8], target: &[u8], attributes: &Attributes) -> Result<(), UnpackError> {
+    let (_, name) = split(path);
+    if !attributes.xattrs.is_empty() {
+        return Err(UnpackError::refused(path, "a symbolic link cannot have these extended attributes"));
+    }
+    fs::symlinkat(target, dir, name).map_err(on(path))?;
+    attributes.put_at(dir, name).map_err(on(path))
+}
+
+fn write_fifo(dir: &OwnedFd, path: &[u8], attributes: &Attributes) -> Result<(), UnpackError> {
+    let (_, name) = split(path);
+    if !attributes.xattrs.is_empty() {
+        return Err(UnpackError::refused(path, "a pipe cannot have these extended attributes"));
+    }
+    fs::mknodat(dir, name, FileType::Fifo, Mode::empty(), 0).map_err(on(path))?;
+    attributes.put_at(dir, name).map_err(on(path))?;
+    // Made by us a moment ago, so no link: chmod follows none.
+    fs::chmodat(dir, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty()).map_err(on(path))
+}
+
+const fn unsupported(kind: EntryType) -> &'static str {
+    match kind {
+        EntryType::Block | EntryType::Char => "layers may not bring devices: give them to the container instead",
+        EntryType::GNUSparse => "sparse files are not supported: pack it without --sparse",
+        _ => "its type is unknown",
+    }
+}
+
+/// A path as the tree uses it: relative, without `.` and empty parts; the root
+/// is empty. `..` is refused rather than resolved: no builder writes it.
+fn relative(path: &[u8], entry: &[u8]) -> Result<Vec<u8>, UnpackError> {
+    let mut clean = Vec::with_capacity(path.len());
+    for part in path.split(|b| *b == b'/').filter(|part| !matches!(*part, b"" | b".")) {
+        if part == b".." {
+            return Err(UnpackError::refused(entry, "its path has '..'"));
+        }
+        if part.len() > NAME_BYTES_MAX || part.contains(&0) {
+            return Err(UnpackError::refused(entry, "a name in its path is too long or has a zero byte"));
+        }
+        if !clean.is_empty() {
+            clean.push(b'/');
+        }
+        clean.extend_from_slice(part);
+    }
+    if clean.len() > PATH_BYTES_MAX {
+        return Err(UnpackError::refused(entry, "its path is too long"));
+    }
+    Ok(clean)
+}
+
+/// Parent and name of a [`relative`] path.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|b| *b == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}
+
+fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+    if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
+}
+
+/// What is there under that name, itself and not where it leads.
+fn stat(dir: &OwnedFd, name: &[u8]) -> Result<Option<Stat>, Errno> {
+    match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+fn is_whiteout(stat: &Stat) -> bool {
+    kind(stat) == FileType::CharacterDevice && stat.st_rdev == fs::makedev(0, 0)
+}
+
+fn times(mtime: Mtime) -> Timestamps {
+    let at = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
+    Timestamps { last_access: at, last_modification: at }
+}
