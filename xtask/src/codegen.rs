@@ -3,6 +3,8 @@
 //! All of it is a function of files in this repository, so that `--check` can say whether the
 //! committed text is fresh. Only [`trim`] reads botocore.
 
+mod coverage;
+mod dispatch;
 mod model;
 mod names;
 mod services;
@@ -35,9 +37,9 @@ pub fn trim(root: &Path, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes every generated file.
+/// Writes every generated file that is not fresh.
 pub fn write(root: &Path) -> Result<()> {
-    for (path, text) in generate(root)? {
+    for (path, text) in stale(root)? {
         put(&root.join(path), &text)?;
     }
     Ok(())
@@ -45,29 +47,40 @@ pub fn write(root: &Path) -> Result<()> {
 
 /// Fails, naming the files, unless every generated file is what [`write`] would write.
 pub fn check(root: &Path) -> Result<()> {
-    let stale: Vec<String> = generate(root)?
-        .into_iter()
-        .filter(|(path, text)| fs::read_to_string(root.join(path)).ok().as_ref() != Some(text))
-        .map(|(path, _)| path.display().to_string())
-        .collect();
+    let stale: Vec<String> = stale(root)?.into_iter().map(|(path, _)| path.display().to_string()).collect();
     if !stale.is_empty() {
         bail!("not fresh: {}; run `cargo xtask codegen`", stale.join(", "));
     }
     Ok(())
 }
 
+/// The generated files whose text is another than the one on disk.
+fn stale(root: &Path) -> Result<Vec<Generated>> {
+    let fresh = |(path, text): &Generated| fs::read_to_string(root.join(path)).is_ok_and(|found| found == *text);
+    Ok(generate(root)?.into_iter().filter(|file| !fresh(file)).collect())
+}
+
 fn generate(root: &Path) -> Result<Vec<Generated>> {
     let seeds = read(&root.join(SEEDS))?;
-    let mut files = Vec::new();
-    for (name, _) in SERVICES {
-        let path = trimmed(name);
-        let model = Model::parse(&read(&root.join(&path))?).with_context(|| path.display().to_string())?;
-        let implemented = services::scan(root, name, &model)?;
+    let models: Vec<Model> = SERVICES.iter().map(|(name, _)| model(root, name)).collect::<Result<_>>()?;
+    let (mut files, mut found) = (Vec::new(), Vec::new());
+    for ((name, _), model) in SERVICES.iter().zip(&models) {
+        let implemented = services::scan(root, name, model)?;
         let typed = implemented.iter().map(|found| found.operation.clone()).chain(seeded(&seeds, name)).collect();
-        files.push((format!("crates/wire/src/models/gen/{name}.rs").into(), tables::source(name, &model)?));
-        files.push((format!("crates/wire/src/types/gen/{name}.rs").into(), types::source(name, &model, &typed)?));
+        files.push((format!("crates/wire/src/models/gen/{name}.rs").into(), tables::source(name, model)?));
+        files.push((format!("crates/wire/src/types/gen/{name}.rs").into(), types::source(name, model, &typed)?));
+        found.push((*name, implemented));
     }
+    let covered: Vec<_> =
+        found.iter().zip(&models).map(|((name, implemented), model)| (*name, model, &implemented[..])).collect();
+    files.push(("docs/coverage.md".into(), coverage::page(&covered)?));
+    files.push(("crates/gateway/src/gen/dispatch.rs".into(), dispatch::source(&found)?));
     Ok(files)
+}
+
+fn model(root: &Path, service: &str) -> Result<Model> {
+    let path = trimmed(service);
+    Model::parse(&read(&root.join(&path))?).with_context(|| path.display().to_string())
 }
 
 /// The operations that the seed file names for a service.
