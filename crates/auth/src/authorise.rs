@@ -3,7 +3,7 @@
 
 use crate::Check;
 use base::{Arn, Principal};
-use state::{ContainerInstance, Task, TASKS_BY_INSTANCE};
+use state::{ContainerInstance, TASKS, Task};
 use store::{View, key};
 
 /// Context keys of our own that node rules read; no policy language sees them.
@@ -13,7 +13,9 @@ pub const CONTEXT_INSTANCE: &str = "longshore:container-instance";
 
 /// A refusal, in IAM's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("User: {principal} is not authorized to perform: {action} on resource: {resource} because no identity-based policy allows the {action} action")]
+#[error(
+    "User: {principal} is not authorized to perform: {action} on resource: {resource} because no identity-based policy allows the {action} action"
+)]
 pub struct Denial {
     pub principal: String,
     pub action: &'static str,
@@ -24,11 +26,9 @@ pub struct Denial {
 pub fn authorise(view: &View, principal: &Principal, checks: &[Check]) -> Result<(), Denial> {
     match checks.iter().find(|check| !allowed(view, principal, check)) {
         None => Ok(()),
-        Some(check) => Err(Denial {
-            principal: principal.arn(),
-            action: check.action,
-            resource: check.resource.clone(),
-        }),
+        Some(check) => {
+            Err(Denial { principal: principal.arn(), action: check.action, resource: check.resource.clone() })
+        }
     }
 }
 
@@ -99,14 +99,16 @@ impl NodeRules<'_> {
     /// Tasks placed here, stopped ones too: their last logs and states arrive after the end.
     fn tasks(&self) -> impl Iterator<Item = &Task> {
         let placed = key![self.account, self.region, self.cluster, self.instance.unwrap_or_default()];
-        self.view.by(TASKS_BY_INSTANCE, &placed)
+        self.view.by(TASKS::BY_INSTANCE, &placed)
     }
 
     /// A pull is allowed while a task is here whose image lies in that repository.
     fn pulls(&self, check: &Check) -> bool {
         let Ok(arn) = check.resource.parse::<Arn>() else { return false };
         let Some(name) = arn.resource_of_kind("repository") else { return false };
-        self.tasks().filter(|task| task.holds_resources()).any(|task| task.containers.iter().any(|container| names_repository(&container.image, name)))
+        self.tasks()
+            .filter(|task| task.holds_resources())
+            .any(|task| task.containers.iter().any(|container| names_repository(&container.image, name)))
     }
 
     fn writes_log(&self, check: &Check) -> bool {

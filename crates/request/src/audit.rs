@@ -28,10 +28,11 @@ pub struct Call {
 
 impl Call {
     pub fn new(service: &'static str, operation: &'static str, document: &Value) -> Self {
-        let sensitive = |value: &Value| match wire::service(service).and_then(|s| s.operation(operation).map(|o| (s, o))) {
-            Some((service, operation)) => wire::redact(service, operation, value, HIDDEN),
-            None => value.clone(),
-        };
+        let sensitive =
+            |value: &Value| match wire::service(service).and_then(|s| s.operation(operation).map(|o| (s, o))) {
+                Some((service, operation)) => wire::redact(service, operation, value, HIDDEN),
+                None => value.clone(),
+            };
         let mut parameters = sensitive(document);
         hide(&mut parameters);
         Self { service, operation, parameters }
@@ -41,7 +42,7 @@ impl Call {
     pub(crate) fn record(&self, tx: &mut Tx, cx: &mut Cx, outcome: Result<&Value, &ApiError>) {
         let document = self.document(cx, outcome).to_string();
         let (account, region) = (cx.account().to_owned(), cx.region().to_owned());
-        let sequence = tx.next_sequence();
+        let sequence = tx.next_version();
         tx.put(OUTBOX, OutboxRow { account, region, sequence, kind: OutboxKind::Audit, document });
     }
 

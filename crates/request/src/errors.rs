@@ -7,7 +7,8 @@ use wire::model::Protocol;
 
 /// A denial as `service` words it: JSON services say AccessDeniedException, query services AccessDenied.
 pub fn denied(service: &str, denial: &Denial) -> ApiError {
-    let query = wire::service(service).is_some_and(|service| matches!(service.protocol, Protocol::AwsQuery | Protocol::Ec2Query));
+    let query = wire::service(service)
+        .is_some_and(|service| matches!(service.protocol, Protocol::AwsQuery | Protocol::Ec2Query));
     let (code, status) = if query { ("AccessDenied", 403) } else { ("AccessDeniedException", 400) };
     ApiError::client(code, denial.to_string()).with_status(status)
 }

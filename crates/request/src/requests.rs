@@ -145,7 +145,7 @@ impl Requests {
     ) -> Result<T, ApiError> {
         match self.0.store.transact(change).await {
             Ok(committed) => Ok(committed.value),
-            Err(TransactError::Aborted(error)) => Err(error),
+            Err(TransactError::Refused(error)) => Err(error),
             Err(TransactError::Store(error)) => Err(unavailable(&error)),
         }
     }

@@ -38,13 +38,10 @@ pub use log_stream::{LOG_STREAMS, LogStream};
 pub use outbox::{OUTBOX, OutboxKind, OutboxRow};
 pub use repository::{REPOSITORIES, Repository};
 pub use run_token::{RUN_TOKENS, RunToken};
-pub use tag::{IMAGE_TAGS, IMAGE_TAGS_BY_DIGEST, ImageTag};
-pub use task::{
-    Delivery, LastStatus, NetworkBinding, TASKS, TASKS_BY_INSTANCE, Task, TaskContainer, TaskLog, Timeline,
-};
+pub use tag::{IMAGE_TAGS, ImageTag};
+pub use task::{Delivery, LastStatus, NetworkBinding, TASKS, Task, TaskContainer, TaskLog, Timeline};
 pub use task_definition::{
-    ContainerSpec, FAMILIES, Family, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS, TaskDefinition,
-    TaskSpec,
+    ContainerSpec, FAMILIES, Family, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS, TaskDefinition, TaskSpec,
 };
 pub use upload::{UPLOADS, Upload};
 

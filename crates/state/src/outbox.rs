@@ -7,7 +7,7 @@ use store::table;
 pub struct OutboxRow {
     pub account: String,
     pub region: String,
-    /// Grows with every row of the account and region; the trail keeps this order.
+    /// The version of the transaction that wrote it: unique, rising; the trail keeps this order.
     pub sequence: u64,
     pub kind: OutboxKind,
     /// A JSON document: for [`OutboxKind::Audit`] a CloudTrail record.

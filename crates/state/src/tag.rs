@@ -16,5 +16,5 @@ pub struct ImageTag {
 
 table! {
     pub IMAGE_TAGS: (account, region, repository, tag) => ImageTag, kind = 0x0203, version = 1,
-    by IMAGE_TAGS_BY_DIGEST(|tag| Some(key![tag.account, tag.region, tag.repository, tag.digest]))
+    by BY_DIGEST(|tag| Some(key![tag.account, tag.region, tag.repository, tag.digest]))
 }

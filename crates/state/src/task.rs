@@ -157,5 +157,5 @@ impl TaskLog {
 
 table! {
     pub TASKS: (account, region, cluster, id) => Task, kind = 0x0103, version = 1,
-    by TASKS_BY_INSTANCE(|task| task.instance.as_ref().map(|instance| key![task.account, task.region, task.cluster, instance]))
+    by BY_INSTANCE(|task| task.instance.as_ref().map(|instance| key![task.account, task.region, task.cluster, instance]))
 }
