@@ -10,6 +10,8 @@ mod models;
 pub mod pattern;
 mod protocol;
 pub mod sigv4;
+#[cfg(test)]
+mod testing;
 pub mod types;
 
 pub use codec::redact;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 /// Violations that an error spells out; the rest are only counted. AWS names no limit; ours keeps
 /// the answer to a bad batch of thousands of entries short.
-const SPELT_OUT_MAX: usize = 10;
+pub(super) const SPELT_OUT_MAX: usize = 10;
 /// Characters of an offending value that an error echoes. Ours, for the same reason.
 const ECHO_CHARS_MAX: usize = 1024;
 

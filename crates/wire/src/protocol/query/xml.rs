@@ -59,7 +59,7 @@ fn named(
     }
 }
 
-fn timestamp(format: Option<TimestampFormat>, secs: Option<f64>) -> String {
+pub fn timestamp(format: Option<TimestampFormat>, secs: Option<f64>) -> String {
     let secs = secs.unwrap_or_default();
     match format {
         Some(TimestampFormat::EpochSeconds) => secs.to_string(),
