@@ -6,6 +6,8 @@
 //! or layers are kept (blobs, agent), or any AWS service. `client` is the only
 //! async part; `unpack` blocks and wants a process or thread of its own.
 
+pub mod builder;
+pub mod client;
 pub mod digest;
 pub mod image_config;
 pub mod manifest;

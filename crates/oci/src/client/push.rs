@@ -1,0 +1,174 @@
+//! Pushing: blobs first, then the manifest that names them.
+
+use super::answer::{self, expect};
+use super::{Client, ClientError, content_digest, sha256, verify};
+use crate::digest::Digest;
+use crate::reference::ImageReference;
+use bytes::Bytes;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
+use reqwest::{Body, Method, Response, StatusCode, Url};
+use std::path::{Path, PathBuf};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+/// What a registry takes for the parts of a blob.
+const OCTETS: &str = "application/octet-stream";
+
+/// Where a blob's bytes are.
+#[derive(Clone, Debug)]
+pub enum Source {
+    Bytes(Bytes),
+    File(PathBuf),
+}
+
+/// How a blob is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upload {
+    /// In one request.
+    Monolithic,
+    /// In pieces of so many bytes, each held in memory; ECR wants 5 MiB or more.
+    Chunked { bytes: usize },
+}
+
+impl Client {
+    /// A blob's size in bytes; `None` where the repository does not have it.
+    pub async fn blob_size(&self, repository: &str, digest: &Digest) -> Result<Option<u64>, ClientError> {
+        let request = self.request(Method::HEAD, self.url(repository, &format!("blobs/{digest}"))?);
+        let known = [StatusCode::OK, StatusCode::NOT_FOUND];
+        let response = expect(&known, self.send(request).await?, digest.as_str()).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let missing =
+            || ClientError::Response { host: self.host(), why: "a blob's HEAD has no Content-Length".to_owned() };
+        answer::number(response.headers(), CONTENT_LENGTH).map(Some).ok_or_else(missing)
+    }
+
+    /// Uploads a blob, also if the registry has it: ask [`Client::blob_size`] before.
+    pub async fn push_blob(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        source: Source,
+        upload: Upload,
+    ) -> Result<(), ClientError> {
+        sha256(digest)?;
+        let start = self.request(Method::POST, self.url(repository, "blobs/uploads/")?);
+        let start = start.header(CONTENT_LENGTH, 0);
+        let response = expect(&[StatusCode::ACCEPTED], self.send(start).await?, repository).await?;
+        let location = self.location(&response)?;
+        match (source, upload) {
+            (source, Upload::Monolithic) => self.complete(location, digest, source).await,
+            (source, Upload::Chunked { bytes }) => {
+                let location = self.send_chunks(location, source, bytes.max(1)).await?;
+                self.complete(location, digest, Source::Bytes(Bytes::new())).await
+            }
+        }
+    }
+
+    /// Stores a manifest under the reference's digest, else tag; answers its digest.
+    pub async fn put_manifest(
+        &self,
+        image: &ImageReference,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<Digest, ClientError> {
+        let digest = Digest::of(&bytes);
+        image.digest.iter().try_for_each(|expected| verify(expected, &digest))?;
+        let request = self.request(Method::PUT, self.manifest_url(image)?).header(CONTENT_TYPE, media_type).body(bytes);
+        let response = expect(&[StatusCode::CREATED], self.send(request).await?, &image.to_string()).await?;
+        if let Some(stored) = content_digest(response.headers())? {
+            verify(&digest, &stored)?;
+        }
+        Ok(digest)
+    }
+
+    /// Sends all of the source in order and answers where the upload goes on.
+    async fn send_chunks(&self, mut location: Url, source: Source, bytes: usize) -> Result<Url, ClientError> {
+        let mut chunks = Chunks::open(source).await?;
+        let mut sent = 0;
+        loop {
+            let chunk = chunks.next(bytes).await?;
+            if chunk.is_empty() {
+                return Ok(location);
+            }
+            let next = sent + chunk.len() as u64;
+            let request = self
+                .request(Method::PATCH, location)
+                .header(CONTENT_TYPE, OCTETS)
+                .header(CONTENT_RANGE, format!("{sent}-{}", next - 1))
+                .body(chunk);
+            // ECR answers 201 where the specification says 202.
+            let taken = [StatusCode::ACCEPTED, StatusCode::CREATED];
+            let response = expect(&taken, self.send(request).await?, "upload").await?;
+            location = self.location(&response)?;
+            sent = next;
+        }
+    }
+
+    async fn complete(&self, mut location: Url, digest: &Digest, rest: Source) -> Result<(), ClientError> {
+        location.query_pairs_mut().append_pair("digest", digest.as_str());
+        let (body, len) = rest.into_body().await?;
+        let request =
+            self.request(Method::PUT, location).header(CONTENT_TYPE, OCTETS).header(CONTENT_LENGTH, len).body(body);
+        expect(&[StatusCode::CREATED], self.send(request).await?, "upload").await.map(drop)
+    }
+
+    /// Where an upload goes on: absolute, or relative to what was asked.
+    fn location(&self, response: &Response) -> Result<Url, ClientError> {
+        let wrong = || ClientError::Response { host: self.host(), why: "an upload has no valid Location".to_owned() };
+        let text = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(wrong)?;
+        response.url().join(text).map_err(|_| wrong())
+    }
+}
+
+impl Source {
+    /// A body and its length in bytes.
+    async fn into_body(self) -> Result<(Body, u64), ClientError> {
+        match self {
+            Self::Bytes(bytes) => {
+                let len = bytes.len() as u64;
+                Ok((bytes.into(), len))
+            }
+            Self::File(path) => {
+                let (file, len) = open(&path).await?;
+                Ok((file.into(), len))
+            }
+        }
+    }
+}
+
+async fn open(path: &Path) -> Result<(File, u64), ClientError> {
+    let failed = |source| ClientError::File { path: path.to_owned(), source };
+    let file = File::open(path).await.map_err(failed)?;
+    let len = file.metadata().await.map_err(failed)?.len();
+    Ok((file, len))
+}
+
+/// A source piece by piece.
+enum Chunks {
+    Bytes(Bytes),
+    File { file: File, path: PathBuf },
+}
+
+impl Chunks {
+    async fn open(source: Source) -> Result<Self, ClientError> {
+        match source {
+            Source::Bytes(bytes) => Ok(Self::Bytes(bytes)),
+            Source::File(path) => Ok(Self::File { file: open(&path).await?.0, path }),
+        }
+    }
+
+    /// The next `len` bytes, fewer at the end, none past it.
+    async fn next(&mut self, len: usize) -> Result<Bytes, ClientError> {
+        match self {
+            Self::Bytes(rest) => Ok(rest.split_to(len.min(rest.len()))),
+            Self::File { file, path } => {
+                let mut chunk = Vec::new();
+                let read = file.take(len as u64).read_to_end(&mut chunk).await;
+                read.map_err(|source| ClientError::File { path: path.clone(), source })?;
+                Ok(chunk.into())
+            }
+        }
+    }
+}
