@@ -137,16 +137,10 @@ fn blobs_are_measured_in_bytes() {
 
 #[test]
 fn unions_take_exactly_one_member() {
-    let (ecs, _) = operation("ecs", "RunTask");
-    let union = ecs.shapes.iter().find(|shape| matches!(&shape.kind, crate::model::Kind::Structure(s) if s.union));
-    assert!(union.is_some(), "ecs has unions");
-    let provider = |launch: Value| json!({"name": "p", "managedInstancesProvider": {"infrastructureRoleArn": "r", "instanceLaunchTemplate": launch}});
-    let text = verdict(
-        "ecs",
-        "CreateCapacityProvider",
-        provider(json!({"ec2InstanceProfileArn": "a", "networkConfiguration": {}})),
-    );
-    assert_eq!(text, "ok");
+    let integration =
+        |config: Value| json!({"integrationName": "i", "integrationType": "OPENSEARCH", "resourceConfig": config});
+    let expected = "InvalidParameterException: 1 validation error detected: Value at 'resourceConfig' failed to satisfy constraint: Member must set exactly one of: [openSearchResourceConfig]";
+    check("logs", "PutIntegration", integration(json!({})), expected);
 }
 
 #[test]

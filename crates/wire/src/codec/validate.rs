@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
                 set += 1;
                 self.value(self.service.shape(member.shape), value, hidden)?;
             } else if member.required {
-                self.report(Constraint::NotNull, value, hidden);
+                self.report(Constraint::NotNull, value, false);
             }
             self.path.pop();
         }
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
         for (at, entry) in entries.iter().enumerate() {
             self.path.push(Step::Entry(at + 1));
             if entry.is_null() {
-                self.report(Constraint::NotNull, entry, hidden);
+                self.report(Constraint::NotNull, entry, false);
             } else if is_scalar(&shape.kind) {
                 broken |= self.scalar_breaks(shape, entry)?;
             } else {
@@ -186,7 +186,7 @@ impl<'a> Walk<'a> {
             self.path.push(Step::Key(name));
             keys_broken |= self.scalar_breaks(key, &Value::from(name.as_str()))?;
             if value.is_null() {
-                self.report(Constraint::NotNull, value, hidden);
+                self.report(Constraint::NotNull, value, false);
             } else if is_scalar(&shape.kind) {
                 values_broken |= self.scalar_breaks(shape, value)?;
             } else {
@@ -214,10 +214,10 @@ impl<'a> Walk<'a> {
 
     fn report(&mut self, constraint: Constraint, value: &Value, hidden: bool) {
         let shown = match value {
+            _ if hidden => None,
             Value::Null => Some("null".to_owned()),
             _ => Some(format!("'{}'", shortened(show(value)))),
         };
-        let shown = if hidden && !value.is_null() { None } else { shown };
         self.violations.push(Violation { path: self.place(), shown, constraint });
     }
 

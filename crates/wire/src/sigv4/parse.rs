@@ -43,19 +43,30 @@ pub enum AuthError {
     Credential(String),
     #[error("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")]
     HostNotSigned,
+    #[error("'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.")]
+    TargetNotSigned,
     #[error("X-Amz-Expires must be a number of seconds from 0 to {EXPIRES_MAX_SECS}, got '{0}'")]
     Expires(String),
 }
 
 /// Reads the signature from the Authorization header or, if there is none, from the query string.
 ///
-/// `None` means that the request carries no AWS signature at all.
+/// `None` means that the request carries no AWS signature at all. The headers that say what is
+/// asked of whom, Host and X-Amz-Target, must be among those signed.
 pub fn parse_auth(head: &Parts) -> Result<Option<AuthParts>, AuthError> {
-    match header(head, "authorization") {
-        Some(value) if value.starts_with("AWS4-") => from_header(head, &value).map(Some),
-        _ if query(head, "X-Amz-Algorithm").is_some() => from_query(head).map(Some),
-        _ => Ok(None),
+    let auth = match header(head, "authorization") {
+        Some(value) if value.starts_with("AWS4-") => from_header(head, &value)?,
+        _ if query(head, "X-Amz-Algorithm").is_some() => from_query(head)?,
+        _ => return Ok(None),
+    };
+    let signs = |name: &str| auth.signed_headers.iter().any(|signed| signed == name);
+    if !signs("host") && !signs(":authority") {
+        return Err(AuthError::HostNotSigned);
     }
+    if head.headers.contains_key("x-amz-target") && !signs("x-amz-target") {
+        return Err(AuthError::TargetNotSigned);
+    }
+    Ok(Some(auth))
 }
 
 /// The service in the credential scope, if there is one; good for telling services apart only.
@@ -125,17 +136,13 @@ fn assemble(
     let [access_key_id, date, region, service, terminator] = scope[..] else {
         return Err(AuthError::Credential(credential.to_owned()));
     };
-    let signed_headers: Vec<String> = signed_headers.split(';').map(str::to_ascii_lowercase).collect();
-    if !signed_headers.iter().any(|name| name == "host" || name == ":authority") {
-        return Err(AuthError::HostNotSigned);
-    }
     Ok(AuthParts {
         access_key_id: access_key_id.to_owned(),
         date: date.to_owned(),
         region: region.to_owned(),
         service: service.to_owned(),
         terminator: terminator.to_owned(),
-        signed_headers,
+        signed_headers: signed_headers.split(';').map(str::to_ascii_lowercase).collect(),
         signature: signature.to_owned(),
         timestamp,
         security_token: None,

@@ -161,6 +161,10 @@ fn unreadable_signatures_are_named() {
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
         ),
         (
+            &[("authorization", GOOD), date, ("x-amz-target", "A.B")],
+            "'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.",
+        ),
+        (
             &[("authorization", "AWS4-ECDSA-P256-SHA256 Credential=A"), date],
             "Unsupported AWS 'algorithm': 'AWS4-ECDSA-P256-SHA256'; sign with AWS4-HMAC-SHA256.",
         ),
