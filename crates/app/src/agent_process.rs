@@ -35,7 +35,8 @@ pub struct AgentArgs {
 /// Runs the agent until its standard input ends (with whoever started it) or a signal comes.
 pub fn run(args: AgentArgs) -> Result<()> {
     crate::log_to_stderr();
-    let credentials: Credentials = cli::read_json(&args.credentials)?.with_context(|| format!("{} is missing", args.credentials.display()))?;
+    let credentials: Credentials =
+        cli::read_json(&args.credentials)?.with_context(|| format!("{} is missing", args.credentials.display()))?;
     let config = agent::Config {
         endpoint: args.server,
         region: args.region,

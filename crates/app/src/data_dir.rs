@@ -18,10 +18,17 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the folder if need be, 0700, and takes its lock.
     pub fn claim(paths: Paths) -> Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&paths.data).with_context(|| format!("cannot make the data folder {}", paths.data.display()))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&paths.data)
+            .with_context(|| format!("cannot make the data folder {}", paths.data.display()))?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(paths.lock())?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("another Longshore runs on {}: end it with `longshore down`, or give --data another folder", paths.data.display());
+            bail!(
+                "another Longshore runs on {}: end it with `longshore down`, or give --data another folder",
+                paths.data.display()
+            );
         }
         Ok(Self { paths, _lock: lock })
     }
@@ -35,14 +42,19 @@ impl DataDir {
                 file.read_to_end(&mut bytes)?;
                 bytes
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.paths.state().exists() => self.make_master_key(&path)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.paths.state().exists() => {
+                self.make_master_key(&path)?
+            }
             Err(error) => bail!(
                 "cannot read the master key {}: {error}. The data in {} cannot be opened without it: put the key file back",
                 path.display(),
                 self.paths.data.display()
             ),
         };
-        let key: [u8; MASTER_KEY_LEN] = bytes.try_into().ok().with_context(|| format!("{} is not a master key of {MASTER_KEY_LEN} bytes", path.display()))?;
+        let key: [u8; MASTER_KEY_LEN] = bytes
+            .try_into()
+            .ok()
+            .with_context(|| format!("{} is not a master key of {MASTER_KEY_LEN} bytes", path.display()))?;
         Ok(MasterKey::new(&key)?)
     }
 
@@ -57,7 +69,13 @@ impl DataDir {
 /// Writes a file of mode 0600 so that a reader sees it whole or not at all, also after a power cut.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary).with_context(|| format!("cannot write {}", temporary.display()))?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&temporary)
+        .with_context(|| format!("cannot write {}", temporary.display()))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

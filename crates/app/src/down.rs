@@ -24,8 +24,14 @@ pub fn run(args: DownArgs) -> Result<()> {
         bail!("{} is not a data folder: nothing runs there", paths.data.display());
     }
     let data = claim_from_server(&paths)?;
-    let stopped = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(agent::stop_all(&data.paths.agent(), &std::env::current_exe()?))?;
-    println!("Longshore is down; {stopped} containers stopped. State, images and logs stay in {}.", paths.data.display());
+    let stopped = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(agent::stop_all(&data.paths.agent(), &std::env::current_exe()?))?;
+    println!(
+        "Longshore is down; {stopped} containers stopped. State, images and logs stay in {}.",
+        paths.data.display()
+    );
     Ok(())
 }
 
@@ -37,7 +43,8 @@ fn claim_from_server(paths: &Paths) -> Result<DataDir> {
     if let Ok(data) = DataDir::claim(paths.clone()) {
         return Ok(data);
     }
-    let server: Endpoint = cli::read_json(&paths.endpoint())?.context("a server is starting up on this folder: try again")?;
+    let server: Endpoint =
+        cli::read_json(&paths.endpoint())?.context("a server is starting up on this folder: try again")?;
     let pid = i32::try_from(server.pid).ok().and_then(Pid::from_raw).context("the server's process id is not valid")?;
     kill_process(pid, Signal::TERM).context("cannot end the server")?;
     let begun = Instant::now();

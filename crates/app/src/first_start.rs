@@ -21,8 +21,10 @@ pub async fn make_key(requests: &Requests, account: &str, region: &str, owner: K
     let secrets = requests.secrets();
     let id = format!("AKIA{}", secrets.text(ID_RANDOM_LEN, ID_ALPHABET));
     let secret = secrets.text(SECRET_LEN, SECRET_ALPHABET);
-    let sealed = requests.installation().master.seal(secrets.as_ref(), &AccessKey::seal_context(&id), secret.as_bytes())?;
-    let row = AccessKey { account: account.to_owned(), id: id.clone(), secret: sealed, owner, created_at: requests.now() };
+    let sealed =
+        requests.installation().master.seal(secrets.as_ref(), &AccessKey::seal_context(&id), secret.as_bytes())?;
+    let row =
+        AccessKey { account: account.to_owned(), id: id.clone(), secret: sealed, owner, created_at: requests.now() };
     let call = Call::new("iam", "CreateAccessKey", &json!({}));
     let stored = requests.commit(own_caller(requests, account, region), call, move |tx, _cx| {
         tx.put(ACCESS_KEYS, row);

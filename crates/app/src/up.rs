@@ -77,7 +77,8 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     credentials(&requests, &args, &data.paths.agent_credentials(), node).await?;
 
     let control = Control::new(requests.clone());
-    let gateway = Arc::new(Gateway { requests: requests.clone(), control: control.clone(), hosts: Hosts::new(address) });
+    let gateway =
+        Arc::new(Gateway { requests: requests.clone(), control: control.clone(), hosts: Hosts::new(address) });
     let loops = tokio::spawn(async move { control.run().await });
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(gateway, async { _ = ended.await }));
@@ -125,7 +126,10 @@ async fn node_connected(requests: &Requests) -> String {
         let view = requests.view();
         if let Some(node) = view.scan(state::CONTAINER_INSTANCES, &store::key![]).find(|row| row.agent_connected) {
             let runtime = node.docker_version.as_deref().unwrap_or("unknown runtime");
-            return format!("cluster {} with {} CPU units, {} MiB, {runtime}", node.cluster, node.registered.cpu, node.registered.memory_mib);
+            return format!(
+                "cluster {} with {} CPU units, {} MiB, {runtime}",
+                node.cluster, node.registered.cpu, node.registered.memory_mib
+            );
         }
         // A lag is a reason to look again as well.
         _ = feed.next().await;
@@ -134,12 +138,18 @@ async fn node_connected(requests: &Requests) -> String {
 
 fn open(args: &UpArgs, data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
     let master = data.master_key()?;
-    let store = Store::open(state::schema(), FjallEngine::open(&data.paths.state())?).context("cannot open the state")?;
+    let store =
+        Store::open(state::schema(), FjallEngine::open(&data.paths.state())?).context("cannot open the state")?;
     let telemetry = Telemetry::open(&data.paths.telemetry()).context("cannot open the logs")?;
     let blobs = Blobs::open(data.paths.blobs()).context("cannot open the blobs")?;
     let mut seed = [0; 16];
     OsSecrets.fill(&mut seed);
-    let installation = Installation { endpoint: endpoint.to_owned(), registry_host: address.to_string(), account: args.account.clone(), master };
+    let installation = Installation {
+        endpoint: endpoint.to_owned(),
+        registry_host: address.to_string(),
+        account: args.account.clone(),
+        master,
+    };
     Ok(Requests::new(Parts {
         store,
         telemetry,

@@ -51,7 +51,13 @@ impl Control {
     }
 
     async fn forget_connections(&self) {
-        let stale: Vec<Key> = self.requests().view().scan(CONTAINER_INSTANCES, &key![]).filter(|row| row.agent_connected).map(key_of).collect();
+        let stale: Vec<Key> = self
+            .requests()
+            .view()
+            .scan(CONTAINER_INSTANCES, &key![])
+            .filter(|row| row.agent_connected)
+            .map(key_of)
+            .collect();
         for key in stale {
             self.set_connected(key, false).await;
         }
@@ -65,7 +71,8 @@ impl Control {
                 Ok(commit) => {
                     let tasks = commit.changes.iter().filter_map(|change| change.of(TASKS)?.1);
                     let nodes = tasks.filter_map(|task| {
-                        let (account, region, cluster) = (task.account.clone(), task.region.clone(), task.cluster.clone());
+                        let (account, region, cluster) =
+                            (task.account.clone(), task.region.clone(), task.cluster.clone());
                         Some(Node { account, region, cluster, instance: task.instance.clone()? })
                     });
                     let sessions = self.0.sessions.lock();
@@ -93,14 +100,25 @@ impl Control {
     /// Which node this is, once it may open a session for the instance it names.
     fn admit(&self, caller: &Caller, query: &str) -> Result<Node, ApiError> {
         let Principal::Node { account, region, cluster, instance: Some(instance), .. } = &caller.principal else {
-            return Err(ApiError::client("InvalidInstanceException", "register the container instance with a node's credentials first"));
+            return Err(ApiError::client(
+                "InvalidInstanceException",
+                "register the container instance with a node's credentials first",
+            ));
         };
-        let node = Node { account: account.clone(), region: region.clone(), cluster: cluster.clone(), instance: instance.clone() };
+        let node = Node {
+            account: account.clone(),
+            region: region.clone(),
+            cluster: cluster.clone(),
+            instance: instance.clone(),
+        };
         let named = socket::parameter(query, "containerInstanceArn").unwrap_or_default();
         let view = self.requests().view();
         self.requests().authorise(&view, "ecs", caller, &[Check::new("ecs:Poll", named)])?;
         match view.get(CONTAINER_INSTANCES, &key![account, region, cluster, instance]) {
-            None => Err(ApiError::client("InvalidInstanceException", "this container instance is not registered; register it again")),
+            None => Err(ApiError::client(
+                "InvalidInstanceException",
+                "this container instance is not registered; register it again",
+            )),
             Some(row) if row.status == InstanceStatus::Inactive => {
                 Err(ApiError::client("InactiveInstanceException", "this container instance was deregistered"))
             }

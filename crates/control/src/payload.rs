@@ -19,7 +19,8 @@ const DOCKER_API_VERSION: &str = "1.24";
 /// A text for the task's stoppedReason when the rows do not make an order.
 pub fn task(view: &View, task: &Task, desired: DesiredStatus) -> Result<acs::Task, String> {
     let key = key![&task.account, &task.region, &task.family, task.revision];
-    let definition = view.get(TASK_DEFINITIONS, &key).ok_or("InternalError: the task definition is gone; register it again")?;
+    let definition =
+        view.get(TASK_DEFINITIONS, &key).ok_or("InternalError: the task definition is gone; register it again")?;
     let document: Document = read("the task definition", &definition.document)?;
     let overrides: TaskOverride = read("the overrides", &task.overrides)?;
     Ok(acs::Task {
@@ -45,7 +46,12 @@ fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, Str
     serde_json::from_str(text).map_err(|error| format!("InternalError: {what} cannot be read: {error}"))
 }
 
-fn containers(task: &Task, definition: &TaskDefinition, document: &Document, overrides: &TaskOverride) -> Result<Vec<acs::Container>, String> {
+fn containers(
+    task: &Task,
+    definition: &TaskDefinition,
+    document: &Document,
+    overrides: &TaskOverride,
+) -> Result<Vec<acs::Container>, String> {
     let written = document.container_definitions.as_deref().unwrap_or_default();
     let overrides = overrides.container_overrides.as_deref().unwrap_or_default();
     let nothing = ContainerOverride::default();
@@ -53,7 +59,10 @@ fn containers(task: &Task, definition: &TaskDefinition, document: &Document, ove
         .iter()
         .map(|placed| {
             let named = |name: &Option<String>| name.as_deref() == Some(&placed.name);
-            let container = written.iter().find(|container| named(&container.name)).ok_or_else(|| format!("InternalError: container {} is not in the definition", placed.name))?;
+            let container = written
+                .iter()
+                .find(|container| named(&container.name))
+                .ok_or_else(|| format!("InternalError: container {} is not in the definition", placed.name))?;
             let changed = overrides.iter().find(|change| named(&change.name)).unwrap_or(&nothing);
             Merge { task, definition, placed, container, changed }.container()
         })
@@ -72,7 +81,12 @@ struct Merge<'a> {
 impl Merge<'_> {
     fn container(&self) -> Result<acs::Container, String> {
         let Self { container, changed, placed, task, .. } = self;
-        let arn = Arn::new("ecs", &task.region, &task.account, format!("container/{}/{}/{}", task.cluster, task.id, placed.uuid));
+        let arn = Arn::new(
+            "ecs",
+            &task.region,
+            &task.account,
+            format!("container/{}/{}/{}", task.cluster, task.id, placed.uuid),
+        );
         Ok(acs::Container {
             name: container.name.clone(),
             image: container.image.clone(),
@@ -96,7 +110,10 @@ impl Merge<'_> {
     fn environment(&self) -> BTreeMap<String, String> {
         let written = self.container.environment.iter().flat_map(|pairs| pairs.iter());
         let changed = self.changed.environment.iter().flat_map(|pairs| pairs.iter());
-        written.chain(changed).filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default()))).collect()
+        written
+            .chain(changed)
+            .filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default())))
+            .collect()
     }
 
     fn docker_config(&self) -> Result<acs::DockerConfig, String> {

@@ -65,7 +65,10 @@ pub enum Effect {
     /// The node has these orders: note it in the tasks' rows.
     Delivered(Vec<Order>),
     /// A task that cannot be made into an order: it ends with this reason.
-    Undeliverable { task: String, reason: String },
+    Undeliverable {
+        task: String,
+        reason: String,
+    },
 }
 
 #[derive(Debug)]
@@ -81,7 +84,13 @@ pub struct Session {
 
 impl Session {
     pub fn new(node: Node) -> Self {
-        Self { node, sequence: 0, sent: BTreeSet::new(), unacknowledged: BTreeMap::new(), heartbeat_at: Timestamp::default() }
+        Self {
+            node,
+            sequence: 0,
+            sent: BTreeSet::new(),
+            unacknowledged: BTreeMap::new(),
+            heartbeat_at: Timestamp::default(),
+        }
     }
 
     pub fn node(&self) -> &Node {
@@ -130,7 +139,13 @@ impl Session {
         view.by(TASKS::BY_INSTANCE, &key![account, region, cluster, instance])
     }
 
-    fn payload(&mut self, tasks: Vec<acs::Task>, orders: &[Order], now: Timestamp, names: &mut Names) -> acs::PayloadMessage {
+    fn payload(
+        &mut self,
+        tasks: Vec<acs::Task>,
+        orders: &[Order],
+        now: Timestamp,
+        names: &mut Names,
+    ) -> acs::PayloadMessage {
         self.sequence += 1;
         let message_id = names.uuid();
         self.unacknowledged.insert(message_id.clone(), orders.to_vec());
@@ -189,15 +204,25 @@ impl Session {
     }
 
     /// Of the candidates, those that indeed must not run: ended, unknown, or placed elsewhere.
-    fn verify(&self, view: &View, message: acs::TaskStopVerificationMessage, now: Timestamp) -> acs::TaskStopVerificationAck {
-        let running: BTreeSet<String> =
-            self.tasks(view).filter(|task| task.desired == DesiredStatus::Running).map(|task| task.arn().to_string()).collect();
+    fn verify(
+        &self,
+        view: &View,
+        message: acs::TaskStopVerificationMessage,
+        now: Timestamp,
+    ) -> acs::TaskStopVerificationAck {
+        let running: BTreeSet<String> = self
+            .tasks(view)
+            .filter(|task| task.desired == DesiredStatus::Running)
+            .map(|task| task.arn().to_string())
+            .collect();
         let candidates = message.stop_candidates.unwrap_or_default().into_iter();
         let stop = candidates.filter(|task| task.task_arn.as_ref().is_some_and(|arn| !running.contains(arn)));
         acs::TaskStopVerificationAck {
             generated_at: Some(now.as_millis()),
             message_id: message.message_id,
-            stop_tasks: Some(stop.map(|task| acs::TaskIdentifier { desired_status: Some("STOPPED".to_owned()), ..task }).collect()),
+            stop_tasks: Some(
+                stop.map(|task| acs::TaskIdentifier { desired_status: Some("STOPPED".to_owned()), ..task }).collect(),
+            ),
         }
     }
 }

@@ -54,7 +54,8 @@ pub async fn drive(control: Control, mut session: Session, upgrade: OnUpgrade) {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(instance = node.instance, %error, "an agent's upgrade failed"),
     };
-    let config = WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
+    let config =
+        WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let link = Link::default();
     control.connected(&node, &link).await;

@@ -45,7 +45,11 @@ pub async fn run(flow: Flow, input: DeleteLogGroupRequest) -> Result<Value, ApiE
 
 /// Deletes some of the group's streams; answers how many.
 fn delete_streams(tx: &mut Tx, group: &Key) -> usize {
-    let keys: Vec<Key> = tx.scan(LOG_STREAMS, group).take(SLICE_STREAMS).map(|row| key![&row.account, &row.region, &row.group, &row.name]).collect();
+    let keys: Vec<Key> = tx
+        .scan(LOG_STREAMS, group)
+        .take(SLICE_STREAMS)
+        .map(|row| key![&row.account, &row.region, &row.group, &row.name])
+        .collect();
     for key in &keys {
         tx.delete(LOG_STREAMS, key);
     }

@@ -23,7 +23,11 @@ pub async fn run(flow: Flow, input: DeleteLogStreamRequest) -> Result<Value, Api
     let stream = {
         let view = flow.requests.view();
         let stream = find_group(&view, &caller, &input.log_group_name);
-        stream.and_then(|group| Ok(stream_id(group, find_stream(&view, &caller, &input.log_group_name, &input.log_stream_name)?))).ok()
+        stream
+            .and_then(|group| {
+                Ok(stream_id(group, find_stream(&view, &caller, &input.log_group_name, &input.log_stream_name)?))
+            })
+            .ok()
     };
     let deleted = flow.requests.commit(caller, call, move |tx, cx| {
         find_stream(tx, &cx.caller, &input.log_group_name, &input.log_stream_name)?;

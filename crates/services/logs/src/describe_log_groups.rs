@@ -37,7 +37,9 @@ fn refuse_unsupported(input: &DescribeLogGroupsRequest) -> Result<(), LogsError>
         let text = "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.";
         return Err(LogsError::Parameter(text.to_owned()));
     }
-    if input.include_linked_accounts == Some(true) || input.account_identifiers.as_ref().is_some_and(|ids| !ids.is_empty()) {
+    if input.include_linked_accounts == Some(true)
+        || input.account_identifiers.as_ref().is_some_and(|ids| !ids.is_empty())
+    {
         return Err(LogsError::Unsupported("a look into other accounts (includeLinkedAccounts, accountIdentifiers)"));
     }
     if input.log_group_identifiers.as_ref().is_some_and(|ids| !ids.is_empty()) {
@@ -46,13 +48,21 @@ fn refuse_unsupported(input: &DescribeLogGroupsRequest) -> Result<(), LogsError>
     Ok(())
 }
 
-fn matching(view: &View, caller: &Caller, input: &DescribeLogGroupsRequest, most: usize) -> Result<Vec<LogGroup>, LogsError> {
+fn matching(
+    view: &View,
+    caller: &Caller,
+    input: &DescribeLogGroupsRequest,
+    most: usize,
+) -> Result<Vec<LogGroup>, LogsError> {
     let after = input.next_token.as_deref().map(read_token).transpose()?;
     let prefix = input.log_group_name_prefix.as_deref().unwrap_or_default();
     let pattern = input.log_group_name_pattern.as_deref().unwrap_or_default();
     let standard = input.log_group_class.as_deref().is_none_or(|class| class == "STANDARD");
     let wanted = |group: &&LogGroup| {
-        standard && group.name.starts_with(prefix) && group.name.contains(pattern) && after.as_ref().is_none_or(|after| group.name > *after)
+        standard
+            && group.name.starts_with(prefix)
+            && group.name.contains(pattern)
+            && after.as_ref().is_none_or(|after| group.name > *after)
     };
     Ok(view.scan(LOG_GROUPS, &key![&caller.account, &caller.region]).filter(wanted).take(most).cloned().collect())
 }

@@ -42,16 +42,23 @@ pub async fn run(flow: Flow, input: DescribeLogStreamsRequest) -> Result<Describ
         rows.reverse();
     }
     // Names alone decide this order, so only the page's streams need their statistics.
-    let from = after.as_deref().and_then(|after| rows.iter().position(|(row, _)| row.name == after)).map_or(0, |at| at + 1);
+    let from =
+        after.as_deref().and_then(|after| rows.iter().position(|(row, _)| row.name == after)).map_or(0, |at| at + 1);
     let rows = rows.into_iter().skip(from).take(limit + 1).collect();
     Ok(page(with_stats(&flow, rows).await?, None, limit))
 }
 
-fn matching(view: &View, caller: &Caller, input: &DescribeLogStreamsRequest) -> Result<Vec<(LogStream, StreamId)>, LogsError> {
+fn matching(
+    view: &View,
+    caller: &Caller,
+    input: &DescribeLogStreamsRequest,
+) -> Result<Vec<(LogStream, StreamId)>, LogsError> {
     let name = group_name(input.log_group_name.as_deref(), input.log_group_identifier.as_deref(), caller)?;
     let group = find_group(view, caller, &name)?;
     let prefix = input.log_stream_name_prefix.as_deref().unwrap_or_default();
-    let rows = view.scan(LOG_STREAMS, &key![&caller.account, &caller.region, &name]).filter(|row| row.name.starts_with(prefix));
+    let rows = view
+        .scan(LOG_STREAMS, &key![&caller.account, &caller.region, &name])
+        .filter(|row| row.name.starts_with(prefix));
     Ok(rows.map(|row| (row.clone(), stream_id(group, row))).collect())
 }
 

@@ -48,12 +48,18 @@ fn refuse_unsupported(input: &FilterLogEventsRequest) -> Result<(), LogsError> {
     Ok(())
 }
 
-fn select(view: &View, caller: &Caller, input: &FilterLogEventsRequest) -> Result<(GroupId, StreamSelection), LogsError> {
+fn select(
+    view: &View,
+    caller: &Caller,
+    input: &FilterLogEventsRequest,
+) -> Result<(GroupId, StreamSelection), LogsError> {
     let name = group_name(input.log_group_name.as_deref(), input.log_group_identifier.as_deref(), caller)?;
     let group = group_id(find_group(view, caller, &name)?);
     let streams = match (&input.log_stream_names, &input.log_stream_name_prefix) {
         (Some(names), _) => {
-            let known = names.iter().map(|stream| find_stream(view, caller, &name, stream).map(|row| (row.name.clone(), row.generation)));
+            let known = names
+                .iter()
+                .map(|stream| find_stream(view, caller, &name, stream).map(|row| (row.name.clone(), row.generation)));
             StreamSelection::Named(known.collect::<Result<_, _>>()?)
         }
         (None, Some(prefix)) => StreamSelection::Prefix(prefix.clone()),

@@ -51,5 +51,9 @@ fn cursor(token: Option<&str>, from_head: bool) -> Result<Cursor, LogsError> {
 }
 
 fn show(event: StoredEvent) -> OutputLogEvent {
-    OutputLogEvent { timestamp: Some(event.timestamp_ms), message: Some(event.message), ingestion_time: Some(event.ingestion_ms) }
+    OutputLogEvent {
+        timestamp: Some(event.timestamp_ms),
+        message: Some(event.message),
+        ingestion_time: Some(event.ingestion_ms),
+    }
 }

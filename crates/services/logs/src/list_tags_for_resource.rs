@@ -12,7 +12,11 @@ pub fn checks(_view: &View, input: &ListTagsForResourceRequest, _caller: &Caller
     Ok(vec![Check::new("logs:ListTagsForResource", &input.resource_arn)])
 }
 
-pub fn run(view: &View, input: ListTagsForResourceRequest, cx: &mut Cx) -> Result<ListTagsForResourceResponse, ApiError> {
+pub fn run(
+    view: &View,
+    input: ListTagsForResourceRequest,
+    cx: &mut Cx,
+) -> Result<ListTagsForResourceResponse, ApiError> {
     let name = group_name(None, Some(&input.resource_arn), &cx.caller)?;
     Ok(ListTagsForResourceResponse { tags: Some(find_group(view, &cx.caller, &name)?.tags.clone()) })
 }

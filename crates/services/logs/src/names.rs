@@ -16,7 +16,9 @@ pub fn group_name(name: Option<&str>, identifier: Option<&str>, caller: &Caller)
         (Some(name), None) => Ok(name.to_owned()),
         (None, Some(identifier)) => of_identifier(identifier, caller),
         (None, None) => Err(LogsError::Parameter("logGroupName or logGroupIdentifier is required.".to_owned())),
-        (Some(_), Some(_)) => Err(LogsError::Parameter("LogGroup name and LogGroup ARN are mutually exclusive parameters.".to_owned())),
+        (Some(_), Some(_)) => {
+            Err(LogsError::Parameter("LogGroup name and LogGroup ARN are mutually exclusive parameters.".to_owned()))
+        }
     }
 }
 
@@ -48,7 +50,12 @@ pub fn find_stream<'a>(view: &'a View, caller: &Caller, group: &str, name: &str)
 
 /// The group as telemetry knows it.
 pub fn group_id(group: &LogGroup) -> GroupId {
-    GroupId { account: group.account.clone(), region: group.region.clone(), name: group.name.clone(), generation: group.generation }
+    GroupId {
+        account: group.account.clone(),
+        region: group.region.clone(),
+        name: group.name.clone(),
+        generation: group.generation,
+    }
 }
 
 pub fn stream_id(group: &LogGroup, stream: &LogStream) -> StreamId {
@@ -61,6 +68,7 @@ pub fn token(last: &str) -> String {
 }
 
 pub fn read_token(token: &str) -> Result<String, LogsError> {
-    let bytes: Option<Vec<u8>> = token.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+    let bytes: Option<Vec<u8>> =
+        token.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(LogsError::Token)
 }

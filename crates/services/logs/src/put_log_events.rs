@@ -97,7 +97,10 @@ impl Sorted {
 
 fn check_sizes(events: &[InputLogEvent]) -> Result<(), LogsError> {
     if let Some(large) = events.iter().find(|event| event.message.len() > EVENT_BYTES_MAX) {
-        return Err(LogsError::EventTooLarge { bytes: large.message.len() + EVENT_OVERHEAD_BYTES, max: APPEND_BYTES_MAX });
+        return Err(LogsError::EventTooLarge {
+            bytes: large.message.len() + EVENT_OVERHEAD_BYTES,
+            max: APPEND_BYTES_MAX,
+        });
     }
     let bytes = events.iter().map(|event| event.message.len() + EVENT_OVERHEAD_BYTES).sum();
     if bytes > APPEND_BYTES_MAX {

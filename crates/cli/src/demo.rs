@@ -1,0 +1,58 @@
+//! `longshore demo`: the main job before a person's eyes.
+//!
+//! A small image of busybox is pushed, a task definition registered, a task
+//! run, its states, exit code and log shown. What is there already is used as
+//! it is, so a second run only runs the task.
+
+mod image;
+mod steps;
+mod task;
+
+use crate::paths::{Paths, server};
+use anyhow::Result;
+use client::AwsClient;
+use steps::Steps;
+
+/// Name of the repository, the task definition's family and the container.
+const NAME: &str = "hello";
+
+/// Where the container's output goes.
+const LOG_GROUP: &str = "/longshore/hello";
+
+/// What everything of the demo needs.
+struct Demo {
+    aws: AwsClient,
+    url: String,
+    region: String,
+    cluster: String,
+}
+
+pub fn run(paths: &Paths) -> Result<()> {
+    let (endpoint, credentials) = server(paths)?;
+    let demo = Demo {
+        aws: AwsClient::new(&endpoint.url, &endpoint.region, credentials.into())?,
+        url: endpoint.url,
+        region: endpoint.region,
+        cluster: endpoint.cluster,
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(demo.play())?;
+    let binary = std::env::current_exe()?;
+    let data = if paths.data == std::path::Path::new(crate::DATA_DIR) {
+        String::new()
+    } else {
+        format!(" --data {}", paths.data.display())
+    };
+    println!("\nPoint the AWS CLI, SDKs and Terraform at it:\n  eval \"$({} env{data})\"", binary.display());
+    Ok(())
+}
+
+impl Demo {
+    async fn play(&self) -> Result<()> {
+        let mut steps = Steps::new();
+        let image = self.push(&mut steps).await?;
+        let definition = self.register(&mut steps, &image).await?;
+        let task = self.run_task(&mut steps, &definition).await?;
+        self.follow(&mut steps, &task).await?;
+        self.show_log(&mut steps, &task).await
+    }
+}

@@ -1,0 +1,42 @@
+//! A line for each step: a spinner while it lasts, a mark and its time when it is done.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::{Duration, Instant};
+
+const SPIN: Duration = Duration::from_millis(80);
+
+pub struct Steps {
+    bar: Option<(ProgressBar, Instant)>,
+}
+
+impl Steps {
+    pub fn new() -> Self {
+        Self { bar: None }
+    }
+
+    /// Begins a step.
+    pub fn begin(&mut self, what: impl Into<String>) {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what.into());
+        bar.enable_steady_tick(SPIN);
+        self.bar = Some((bar, Instant::now()));
+    }
+
+    /// Ends the step that runs, with what came of it.
+    pub fn done(&mut self, what: impl AsRef<str>) {
+        let Some((bar, begun)) = self.bar.take() else { return };
+        bar.finish_and_clear();
+        println!("  \u{2713} {} ({} ms)", what.as_ref(), begun.elapsed().as_millis());
+    }
+
+    /// A line beneath the step that runs.
+    pub fn line(&self, what: impl AsRef<str>) {
+        match &self.bar {
+            Some((bar, _)) => bar.suspend(|| println!("    {}", what.as_ref())),
+            None => println!("    {}", what.as_ref()),
+        }
+    }
+}
