@@ -47,7 +47,13 @@ impl Control {
     /// from before a restart are corrected first.
     pub async fn run(&self) {
         self.forget_connections().await;
-        tokio::join!(self.fan_out(), crate::drain::run(self.requests()), crate::sweep::run(self.requests()));
+        let requests = self.requests();
+        tokio::join!(
+            self.fan_out(),
+            crate::drain::run(requests),
+            crate::sweep::run(requests),
+            crate::recover::run(requests)
+        );
     }
 
     async fn forget_connections(&self) {

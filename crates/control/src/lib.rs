@@ -9,6 +9,7 @@
 mod control;
 mod drain;
 mod payload;
+mod recover;
 mod session;
 mod socket;
 mod sweep;

@@ -17,6 +17,10 @@ const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 /// Members that CloudTrail hides although their models do not mark them sensitive.
 const HIDDEN_MEMBERS: [&str; 2] = ["environment", "logEvents"];
 
+/// Bytes of JSON that `requestParameters` and `responseElements` may have; what is larger is
+/// left out (CloudTrail record contents).
+const ELEMENT_BYTES_MAX: usize = 100 * 1024;
+
 /// The call that an audit record tells of.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -35,7 +39,7 @@ impl Call {
             };
         let mut parameters = sensitive(document);
         hide(&mut parameters);
-        Self { service, operation, parameters }
+        Self { service, operation, parameters: bounded(parameters) }
     }
 
     /// Writes the record of how the call ended into the transaction's outbox.
@@ -70,7 +74,7 @@ impl Call {
             Ok(answer) => {
                 let mut answer = answer.clone();
                 hide(&mut answer);
-                record["responseElements"] = answer;
+                record["responseElements"] = bounded(answer);
             }
             Err(error) => {
                 record["errorCode"] = error.code.as_ref().into();
@@ -101,6 +105,11 @@ fn identity(principal: &Principal, access_key_id: Option<&str>) -> Value {
         identity.insert("accessKeyId".into(), id.into());
     }
     Value::Object(identity)
+}
+
+/// An image manifest of 4 MiB would not fit the transaction that its record belongs to.
+fn bounded(element: Value) -> Value {
+    if element.to_string().len() > ELEMENT_BYTES_MAX { Value::Null } else { element }
 }
 
 fn hide(value: &mut Value) {

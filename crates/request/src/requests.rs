@@ -54,6 +54,16 @@ impl Requests {
         self.0.store.subscribe()
     }
 
+    /// Resolves when the store has stopped writing, with the reason.
+    pub async fn store_failed(&self) -> Arc<str> {
+        self.0.store.wait_failed().await
+    }
+
+    /// Loads the store's durable rows again, so that it writes on.
+    pub async fn reload_store(&self) -> Result<(), store::StoreError> {
+        self.0.store.reload().await
+    }
+
     pub fn telemetry(&self) -> &Telemetry {
         &self.0.telemetry
     }
