@@ -3,7 +3,7 @@
 //! Texts of refusals are the ones that Amazon ECR answers, shared by its JSON
 //! API and by the registry's HTTP API; each gives them codes of its own.
 
-use base::Timestamp;
+use base::{ApiError, Timestamp};
 use state::{IMAGE_TAGS, IMAGES, Image, ImageTag, LAYERS, REPOSITORIES, Repository};
 use std::collections::BTreeSet;
 use store::{Key, View, key};
@@ -37,12 +37,33 @@ pub enum Refusal {
         shown(digests)
     )]
     ImagesNotFound { digests: Vec<String>, name: String, account: String },
-    #[error("Limit on number of layers per image exceeded")]
+    #[error(
+        "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Limit on number of layers per image exceeded'"
+    )]
     TooManyParts,
     #[error("The repository with name '{name}' has {IMAGES_MAX} images, the most that it can have: delete some first")]
     TooManyImages { name: String },
     #[error("The image with digest '{digest}' has {TAGS_MAX} tags, the most that it can have: delete some first")]
     TooManyTags { digest: String },
+}
+
+impl Refusal {
+    /// The code of ECR's JSON API and of audit records.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::RepositoryNotFound { .. } => "RepositoryNotFoundException",
+            Self::LayersNotFound { .. } => "LayersNotFoundException",
+            Self::ImagesNotFound { .. } => "ReferencedImagesNotFoundException",
+            Self::TooManyParts => "InvalidParameterException",
+            Self::TooManyImages { .. } | Self::TooManyTags { .. } => "LimitExceededException",
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::client(refusal.code(), refusal.to_string())
+    }
 }
 
 /// Why an image id names no image, or one that must stay.
@@ -56,6 +77,18 @@ pub enum IdRefusal {
     TagDoesNotMatchDigest,
     #[error("Requested image referenced by manifest list: {}", shown(indexes))]
     Referenced { indexes: Vec<String> },
+}
+
+impl IdRefusal {
+    /// The `failureCode` of ECR's batch operations.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingDigestAndTag => "MissingDigestAndTag",
+            Self::NotFound => "ImageNotFound",
+            Self::TagDoesNotMatchDigest => "ImageTagDoesNotMatchDigest",
+            Self::Referenced { .. } => "ImageReferencedByManifestList",
+        }
+    }
 }
 
 /// An image by its digest, one of its tags, or both.
@@ -223,7 +256,7 @@ fn image(view: &View, repository: &Repository, pushed: Pushed, now: Timestamp) -
     }
 }
 
-/// Decides a deletion that takes away at most `room` rows.
+/// Decides a deletion that takes away at most `room` rows, or some of it where that needs more.
 ///
 /// By tag, or by tag and digest, that tag goes, and with the last tag the
 /// image; by digest the image goes with all its tags, the image last. An image
@@ -240,9 +273,9 @@ pub fn delete(view: &View, repository: &Repository, id: &ImageId, room: usize) -
     };
     let rows = wanted.len() + usize::from(!one_of_many);
     let more = rows > room;
-    // Half of a deletion by tag could not be asked for again: the tag would be gone.
-    let room = if more && id.tag.is_some() { 0 } else { room };
-    let tags = wanted.into_iter().take(room).collect();
+    // The last tag goes with the image: by that tag nobody could ask for the rest.
+    let taken = if more { room.min(wanted.len().saturating_sub(1)) } else { wanted.len() };
+    let tags = wanted.into_iter().take(taken).collect();
     Ok(Removal { digest, tags, image: !one_of_many && !more, more })
 }
 

@@ -129,7 +129,7 @@ fn quotas_are_kept() {
 
     let parts = vec!["a".to_owned(); PARTS_MAX + 1];
     let refusal = push(&view, &web(), Pushed { blobs: parts, ..Pushed::default() }, NOW).expect_err("too many");
-    assert_eq!(refusal.to_string(), "Limit on number of layers per image exceeded");
+    assert!(refusal.to_string().contains("Limit on number of layers per image exceeded"), "{refusal}");
     assert_eq!(IMAGES_MAX, 100_000);
 }
 
@@ -167,7 +167,8 @@ fn deletions_take_tags_and_with_the_last_one_the_image() {
     check_delete(two, "a", 9, "i [a]");
     check_delete(two, "a@i", 9, "i [a]");
     check_delete(two, "@i", 9, "i [a b] image");
-    check_delete(two, "@i", 2, "i [a b] more");
+    check_delete(two, "@i", 3, "i [a b] image");
+    check_delete(two, "@i", 2, "i [a] more");
     check_delete(two, "@i", 1, "i [a] more");
     check_delete("image i\ntag a i", "a", 9, "i [a] image");
     check_delete("image i\ntag a i", "a", 1, "i [] more");
