@@ -29,6 +29,7 @@ pub trait Secrets: Send + Sync {
 pub struct OsSecrets;
 
 impl Secrets for OsSecrets {
+    #[expect(clippy::disallowed_methods, reason = "the one door through which chance enters")]
     fn fill(&self, out: &mut [u8]) {
         if SystemRandom::new().fill(out).is_err() {
             std::process::abort();
