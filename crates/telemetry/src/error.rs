@@ -9,12 +9,15 @@ use std::sync::Arc;
 pub enum TelemetryError {
     #[error("telemetry storage failed ({0}): check the disk's space and health, then restart Longshore")]
     Storage(Arc<fjall::Error>),
-    #[error("cannot make the telemetry folder {dir} ({source}): check its owner and the disk's space")]
+    #[error("cannot make or read the telemetry folder {dir} ({source}): check its owner and the disk's space")]
     Folder { dir: PathBuf, source: Arc<std::io::Error> },
     #[error("the telemetry folder {0} is in use by another process: end it, or choose another data folder")]
     Locked(PathBuf),
-    #[error("the telemetry folder has format {found}, this version knows {known}: start the version that wrote it")]
-    Format { found: u64, known: u64 },
+    #[error(
+        "the telemetry folder {dir} has format {found:?}, this version knows {known}: start the version that wrote \
+         it, or choose another data folder"
+    )]
+    Format { dir: PathBuf, found: Option<u64>, known: u64 },
     #[error("a telemetry row is damaged ({0}): restore the telemetry folder from a backup, or move it away")]
     Damaged(String),
     #[error("the telemetry store is closing: send it again once Longshore has restarted")]

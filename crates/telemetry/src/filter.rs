@@ -80,11 +80,11 @@ pub(crate) fn page(
     let mut heads: BinaryHeap<_> = sources.iter().enumerate().map(|(i, source)| Reverse((source.at, i))).collect();
     let mut filling = Filling { room: Room::new(query.limits), scanned_bytes: 0, events: Vec::new() };
     while let Some(Reverse((at, i))) = heads.pop() {
-        let until = heads.peek().map(|Reverse(head)| *head);
+        let until = heads.peek().map(|Reverse((until, _))| *until);
         for event in view.events(sources[i].number, at..span.end) {
             let event = event?;
             let here = event.position();
-            if until.is_some_and(|until| (here, i) > until) {
+            if until.is_some_and(|until| here > until) {
                 heads.push(Reverse((here, i)));
                 break;
             }
@@ -128,11 +128,15 @@ fn sources(view: &View, query: &FilterQuery, span: &Range<Position>) -> Result<V
         StreamSelection::All => listed(view, group.number, "", span),
         StreamSelection::Prefix(prefix) => listed(view, group.number, prefix, span),
         StreamSelection::Named(names) => {
-            let rows = names.iter().map(|(name, generation)| {
+            let mut sources = Vec::new();
+            for (name, generation) in names {
                 let row: Option<StreamRow> = view.row(&keys::stream(group.number, name, *generation))?;
-                Ok(row.and_then(|row| source(name, &row, span)))
-            });
-            rows.filter_map(Result::transpose).collect()
+                sources.extend(row.and_then(|row| source(name, &row, span)));
+            }
+            // A stream that is named twice is read once.
+            sources.sort_by_key(|source| source.number);
+            sources.dedup_by_key(|source| source.number);
+            Ok(sources)
         }
     }
 }

@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use tempfile::TempDir;
 
 #[test]
 fn a_repeated_batch_is_acknowledged_and_not_stored() {
@@ -119,6 +120,19 @@ fn statistics_follow_what_is_stored() {
         assert_eq!(telemetry.group_stats(&group(1)).await.expect("stats"), Some(expect));
         assert_eq!(telemetry.group_stats(&group(2)).await.expect("stats"), None);
     });
+}
+
+#[test]
+fn arrival_goes_on_counting_after_a_restart() {
+    let dir = TempDir::new().expect("a folder");
+    let stream = stream(group(1), "s");
+    let sent: Vec<_> = (0..5).map(|i| (7, format!("{i}"))).collect();
+    for one in &sent {
+        let telemetry = Telemetry::open(dir.path()).expect("opens");
+        block_on(telemetry.append(&stream, events(std::slice::from_ref(one)), INGESTED, None)).expect("stored");
+    }
+    let telemetry = Telemetry::open(dir.path()).expect("opens");
+    assert_eq!(block_on(everything(&telemetry, &stream)), sent);
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use super::{INGESTED, block_on, event, events, everything, group, in_order, store, stream};
 use crate::model::event_bytes;
+use crate::spaces::Spaces;
+use crate::stage::Stage;
 use crate::view::View;
 use crate::{GroupId, GroupStats, StreamId, Telemetry, TelemetryError, keys};
+use fjall::PersistMode;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -32,6 +35,12 @@ async fn rows(telemetry: &Telemetry) -> usize {
     telemetry.read(count).await.expect("a read")
 }
 
+/// Batch producers that are remembered, of all streams.
+async fn producers(telemetry: &Telemetry) -> usize {
+    let all = keys::producers_of(0).start..keys::drops().start;
+    telemetry.read(|view| Ok(view.range(&view.spaces.catalog, all).count())).await.expect("a read")
+}
+
 async fn fill(telemetry: &Telemetry, stream: &StreamId, count: i64) {
     let sent: Vec<_> = (0..count).map(|i| (i, format!("old {i}"))).collect();
     telemetry.append(stream, events(&sent), INGESTED, Some("p:1")).await.expect("stored");
@@ -56,15 +65,15 @@ fn a_deleted_stream_is_gone_at_once_and_its_name_starts_empty() {
         settled(&telemetry).await;
         assert_eq!(everything(&telemetry, &new).await, [(1, "new".to_owned())]);
         assert_eq!(everything(&telemetry, &neighbour).await.len(), 3);
-        assert_eq!(rows(&telemetry).await, 4);
+        assert_eq!((rows(&telemetry).await, producers(&telemetry).await), (4, 2));
         let stored_bytes = (event_bytes("new") + 3 * event_bytes("old 0")) as u64;
         assert_eq!(telemetry.group_stats(&group(1)).await.expect("stats"), Some(GroupStats { stored_bytes }));
     });
 }
 
 #[test]
-fn a_deleted_group_is_gone_at_once_and_its_space_after_a_restart_at_last() {
-    let (dir, telemetry) = store();
+fn a_deleted_group_is_gone_at_once_with_all_its_streams() {
+    let (_dir, telemetry) = store();
     let new = GroupId { generation: 2, ..group(1) };
     block_on(async {
         for name in ["a", "b", "c"] {
@@ -77,14 +86,28 @@ fn a_deleted_group_is_gone_at_once_and_its_space_after_a_restart_at_last() {
         let late = telemetry.append(&stream(group(1), "d"), vec![event(1, "late")], INGESTED, None).await;
         assert!(matches!(late, Err(TelemetryError::Deleted)), "{late:?}");
         telemetry.append(&stream(new.clone(), "a"), vec![event(1, "new")], INGESTED, None).await.expect("stored");
+        settled(&telemetry).await;
+        assert_eq!((rows(&telemetry).await, producers(&telemetry).await), (1, 0));
+        assert_eq!(everything(&telemetry, &stream(new, "a")).await, [(1, "new".to_owned())]);
+        assert_eq!(telemetry.group_stats(&group(1)).await.expect("stats"), None);
     });
+}
+
+#[test]
+fn a_drop_that_a_crash_left_is_finished_at_the_next_start() {
+    let (dir, telemetry) = store();
+    block_on(fill(&telemetry, &stream(group(1), "s"), 2500));
     drop(telemetry);
+    let spaces = Spaces::open(dir.path()).expect("opens");
+    let mut next_number = 1_000_000;
+    let mut stage = Stage::new(&spaces, &mut next_number);
+    crate::drops::delete_group(&mut stage, &group(1)).expect("staged");
+    stage.commit(PersistMode::SyncData).expect("committed");
+    drop(spaces);
     let reopened = Telemetry::open(dir.path()).expect("reopens");
     block_on(async {
         settled(&reopened).await;
-        assert_eq!(rows(&reopened).await, 1);
-        assert_eq!(everything(&reopened, &stream(new, "a")).await, [(1, "new".to_owned())]);
-        assert_eq!(reopened.group_stats(&group(1)).await.expect("stats"), None);
+        assert_eq!(rows(&reopened).await, 0);
     });
 }
 
