@@ -1,1 +1,13 @@
+//! Tests from outside: the real binary, driven by the clients that people have,
+//! with real containers. They need root and what `./test` installs.
 
+mod clients;
+mod image;
+mod server;
+
+pub use clients::{Answer, Client};
+pub use image::HostImage;
+pub use server::Longshore;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! A Longshore of its own for one test: data folder, port, node and containers.
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a server may take until its node has joined.
+const READY_TIMEOUT: Duration = Duration::from_secs(40);
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running server; dropped, it and its containers end.
+pub struct Longshore {
+    dir: TempDir,
+    server: Option<Child>,
+    /// The address asked for: port 0 at first, then the same one again.
+    listen: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Endpoint {
+    pub url: String,
+    pub account: String,
+    pub region: String,
+    pub pid: u32,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Credentials {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+}
+
+impl Longshore {
+    /// Starts a server with a data folder of its own and waits until it is ready.
+    pub fn start() -> Result<Self> {
+        let mut longshore = Self { dir: tempfile::tempdir()?, server: None, listen: "127.0.0.1:0".to_owned() };
+        longshore.up()?;
+        Ok(longshore)
+    }
+
+    /// The binary that `cargo build` made beside this test.
+    pub fn binary() -> Result<PathBuf> {
+        let test = std::env::current_exe()?;
+        let folder = test.ancestors().find(|folder| folder.join("longshore").is_file());
+        Ok(folder.context("build the binary first: cargo build --bin longshore")?.join("longshore"))
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// A command of the binary on this data folder.
+    pub fn command(&self, name: &str) -> Result<Command> {
+        let mut command = Command::new(Self::binary()?);
+        command.arg(name).arg("--data").arg(self.data());
+        Ok(command)
+    }
+
+    /// Starts the server, for the first time or again, on the same address.
+    pub fn up(&mut self) -> Result<()> {
+        let log = File::options().create(true).append(true).open(self.log())?;
+        let begun = self.ready_lines();
+        let mut command = self.command("up")?;
+        command.args(["--listen", &self.listen]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.server = Some(command.spawn()?);
+        self.wait_ready(begun)?;
+        self.listen = self.endpoint()?.url.trim_start_matches("http://").to_owned();
+        Ok(())
+    }
+
+    fn wait_ready(&mut self, before: usize) -> Result<()> {
+        let begun = Instant::now();
+        while self.ready_lines() == before {
+            let ended = self.server.as_mut().map(Child::try_wait).transpose()?.flatten();
+            if ended.is_some() || begun.elapsed() > READY_TIMEOUT {
+                bail!("the server did not become ready:\n{}", self.log_text());
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn ready_lines(&self) -> usize {
+        self.log_text().lines().filter(|line| line.starts_with("Longshore is ready")).count()
+    }
+
+    /// Everything that the server and its agent have said.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    pub fn endpoint(&self) -> Result<Endpoint> {
+        read_json(&self.data().join("endpoint"))
+    }
+
+    pub fn credentials(&self) -> Result<Credentials> {
+        read_json(&self.data().join("credentials"))
+    }
+
+    /// Host and port, as image references begin.
+    pub fn registry(&self) -> Result<String> {
+        Ok(self.endpoint()?.url.trim_start_matches("http://").to_owned())
+    }
+
+    /// Sends the server a signal and waits until it has ended.
+    pub fn end(&mut self, signal: Signal) -> Result<()> {
+        let mut server = self.server.take().context("the server does not run")?;
+        kill_process(Pid::from_child(&server), signal)?;
+        server.wait()?;
+        Ok(())
+    }
+
+    /// `longshore down`: the server, if it runs, and every container.
+    pub fn down(&mut self) -> Result<String> {
+        let output = self.command("down")?.output()?;
+        if let Some(mut server) = self.server.take() {
+            server.wait()?;
+        }
+        if !output.status.success() {
+            bail!("down failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+impl Drop for Longshore {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the server's log\n{}", self.log_text());
+        }
+        if let Err(error) = self.down() {
+            eprintln!("a test's Longshore did not go down: {error:#}");
+        }
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
