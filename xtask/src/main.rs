@@ -1,6 +1,7 @@
 //! Chores of this repository: `cargo xtask --help`.
 
 mod codegen;
+mod tidy;
 
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Check the rules of the house that neither the compiler nor clippy keeps.
+    Tidy,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -33,6 +36,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Models { from } => codegen::trim(root(), &from),
         Chore::Codegen { check: true } => codegen::check(root()),
         Chore::Codegen { check: false } => codegen::write(root()),
+        Chore::Tidy => tidy::run(root()),
     }
 }
 

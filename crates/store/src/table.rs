@@ -110,16 +110,17 @@ macro_rules! table {
         $(, by $index:ident($keys:expr))* $(,)?
     ) => {
         $(#[$meta])*
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "tables are named as constants are")]
         #[derive(Clone, Copy, Debug)]
         $vis struct $name;
 
         const _: () = {
+            // `None` is never made; it is there for tables with no index, since `repr` refuses an empty enum.
             #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)]
             #[repr(u8)]
             enum Number { $($index,)* None }
 
-            #[allow(dead_code)]
+            #[allow(dead_code, reason = "an index may have its readers in another crate")]
             impl $name {
                 $($vis const $index: $crate::Index<$name> = $crate::Index::new(Number::$index as u8);)*
             }
@@ -134,7 +135,7 @@ macro_rules! table {
                     $crate::key![$(row.$field),+]
                 }
 
-                #[allow(unused_variables)]
+                #[allow(unused_variables, reason = "a table may have no index")]
                 fn indexes(row: &$row, entries: &mut Vec<(u8, $crate::Key)>) {
                     $($crate::index_entries(Number::$index as u8, row, $keys, entries);)*
                 }

@@ -1,0 +1,196 @@
+//! The measured tasks, through the API as any client would.
+
+use crate::now_ns;
+use anyhow::{Context, Result, anyhow, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cli::Paths;
+use client::AwsClient;
+use oci::builder::{BuiltImage, ImageFile, build};
+use oci::client::{Client, Credentials, Endpoint, Source, Upload};
+use oci::image_config::ContainerConfig;
+use oci::{ImageReference, Platform};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+/// Name of the repository, the log group and the container.
+const NAME: &str = "bench";
+/// Where the program lies in the image.
+pub const PROGRAM: &str = "/first";
+/// Nothing is asked for so long after RunTask: a launch is over by then, and undisturbed.
+const QUIET: Duration = Duration::from_millis(200);
+/// How often is asked afterwards.
+const POLL: Duration = Duration::from_millis(20);
+/// How long the node may clear up after a task before the next one: its container is being removed.
+const SETTLE: Duration = Duration::from_millis(150);
+const TASK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the container that is looked at stays, in seconds, if nobody stops it.
+const HOLD_SECS: &str = "60";
+
+/// Times that DescribeTasks tells, in the order in which they come about.
+pub const MOMENTS: [&str; 5] = ["createdAt", "connectivityAt", "pullStartedAt", "pullStoppedAt", "startedAt"];
+
+/// One launch: all times in milliseconds since right before RunTask was called.
+pub struct Launch {
+    pub answered: f64,
+    pub first_instruction: f64,
+    pub moments: [f64; MOMENTS.len()],
+}
+
+pub struct Tasks {
+    runtime: Runtime,
+    aws: AwsClient,
+    url: String,
+    region: String,
+    cluster: String,
+}
+
+impl Tasks {
+    pub fn of(paths: &Paths) -> Result<Self> {
+        let (endpoint, credentials) = cli::server(paths)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let aws = AwsClient::new(&endpoint.url, &endpoint.region, credentials.into())?;
+        Ok(Self { runtime, aws, url: endpoint.url, region: endpoint.region, cluster: endpoint.cluster })
+    }
+
+    fn call(&self, service: &str, operation: &str, input: &Value) -> Result<Value> {
+        let answer = self.runtime.block_on(self.aws.call(service, operation, input));
+        answer.with_context(|| format!("{service} {operation} failed"))
+    }
+
+    /// Pushes an image that holds `program` alone; answers how a task names it.
+    pub fn push(&self, program: Vec<u8>) -> Result<String> {
+        let made = self.call("ecr", "CreateRepository", &json!({ "repositoryName": NAME }))?;
+        let reference: ImageReference =
+            format!("{}:first", text(&made["repository"]["repositoryUri"])?).parse()?;
+        let files = [ImageFile { path: PROGRAM.trim_start_matches('/').to_owned(), content: program, mode: 0o755 }];
+        let config = ContainerConfig { cmd: vec![PROGRAM.to_owned()], ..ContainerConfig::default() };
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let image = build(&files, config, &Platform::new("linux", architecture))?;
+        let registry = self.registry()?;
+        self.runtime.block_on(upload(&registry, &reference, &image))?;
+        Ok(reference.to_string())
+    }
+
+    fn registry(&self) -> Result<Client> {
+        let token = self.call("ecr", "GetAuthorizationToken", &json!({}))?;
+        let basic = STANDARD.decode(text(&token["authorizationData"][0]["authorizationToken"])?)?;
+        let basic = String::from_utf8(basic)?;
+        let (username, password) = basic.split_once(':').context("the registry token is no user:password")?;
+        let credentials = Credentials::Basic { username: username.to_owned(), password: password.to_owned() };
+        let host = self.url.strip_prefix("http://").context("the endpoint is not plain HTTP")?;
+        Ok(Client::new(&Endpoint::http(host), credentials)?)
+    }
+
+    /// Registers the task definition of a network mode; answers its ARN.
+    pub fn register(&self, network_mode: &str, image: &str) -> Result<String> {
+        let container = json!({
+            "name": NAME,
+            "image": image,
+            "memory": 64,
+            "stopTimeout": 2,
+            "logConfiguration": { "logDriver": "awslogs", "options": {
+                "awslogs-group": NAME,
+                "awslogs-region": self.region,
+                "awslogs-stream-prefix": network_mode,
+                "awslogs-create-group": "true",
+            } },
+        });
+        let family = format!("{NAME}-{network_mode}");
+        let input = json!({ "family": family, "networkMode": network_mode, "containerDefinitions": [container] });
+        let made = self.call("ecs", "RegisterTaskDefinition", &input)?;
+        text(&made["taskDefinition"]["taskDefinitionArn"])
+    }
+
+    /// Runs a task to its end and reads when it began.
+    pub fn launch(&self, definition: &str) -> Result<Launch> {
+        let input = json!({ "cluster": self.cluster, "taskDefinition": definition });
+        let asked_ns = now_ns();
+        let answer = self.call("ecs", "RunTask", &input)?;
+        let answered_ns = now_ns();
+        std::thread::sleep(QUIET);
+        let task = placed(&answer)?;
+        let ended = self.stopped(&task)?;
+        let first_ns = self.printed(&task, &ended)?;
+        std::thread::sleep(SETTLE);
+        let since = |ns: i64| (ns - asked_ns) as f64 / 1e6;
+        let at = |moment: &str| ended[moment].as_f64().map_or(f64::NAN, |secs| secs * 1e3 - asked_ns as f64 / 1e6);
+        Ok(Launch { answered: since(answered_ns), first_instruction: since(first_ns), moments: MOMENTS.map(at) })
+    }
+
+    /// Runs a task that stays; answers its ARN once its program has begun.
+    pub fn hold(&self, definition: &str) -> Result<String> {
+        let command = json!({ "name": NAME, "command": [PROGRAM, HOLD_SECS] });
+        let overrides = json!({ "containerOverrides": [command] });
+        let input = json!({ "cluster": self.cluster, "taskDefinition": definition, "overrides": overrides });
+        let task = placed(&self.call("ecs", "RunTask", &input)?)?;
+        self.until(&task, |state| state["lastStatus"] == "RUNNING")?;
+        Ok(task)
+    }
+
+    pub fn stop(&self, task: &str) -> Result<()> {
+        self.call("ecs", "StopTask", &json!({ "cluster": self.cluster, "task": task }))?;
+        self.stopped(task)?;
+        std::thread::sleep(SETTLE);
+        Ok(())
+    }
+
+    fn stopped(&self, task: &str) -> Result<Value> {
+        self.until(task, |state| state["lastStatus"] == "STOPPED")
+    }
+
+    fn until(&self, task: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let begun = Instant::now();
+        loop {
+            let input = json!({ "cluster": self.cluster, "tasks": [task] });
+            let mut answer = self.call("ecs", "DescribeTasks", &input)?;
+            let state = answer["tasks"][0].take();
+            if wanted(&state) {
+                return Ok(state);
+            }
+            if state["lastStatus"] == "STOPPED" || begun.elapsed() > TASK_TIMEOUT {
+                bail!("the task came to nothing: {state:#}");
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// The time that the task's program printed.
+    fn printed(&self, task: &str, state: &Value) -> Result<i64> {
+        let id = task.rsplit('/').next().unwrap_or(task);
+        let mode = text(&state["taskDefinitionArn"])?;
+        let mode = mode.rsplit(['/', '-']).next().and_then(|last| last.split(':').next()).unwrap_or_default();
+        let stream = format!("{mode}/{NAME}/{id}");
+        let input = json!({ "logGroupName": NAME, "logStreamName": stream, "startFromHead": true });
+        let begun = Instant::now();
+        while begun.elapsed() < TASK_TIMEOUT {
+            let page = self.runtime.block_on(self.aws.call("logs", "GetLogEvents", &input));
+            if let Some(line) = page.as_ref().ok().and_then(|page| page["events"][0]["message"].as_str()) {
+                return line.trim().parse().with_context(|| format!("the program printed {line:?}"));
+            }
+            std::thread::sleep(POLL);
+        }
+        bail!("nothing of the program's output arrived in {stream}; the task: {state:#}")
+    }
+}
+
+async fn upload(registry: &Client, reference: &ImageReference, image: &BuiltImage) -> Result<()> {
+    for blob in [&image.layer, &image.config] {
+        let source = Source::Bytes(blob.bytes.clone());
+        registry.push_blob(&reference.repository, &blob.digest, source, Upload::Monolithic).await?;
+    }
+    registry.put_manifest(reference, image.manifest.media_type, image.manifest.bytes.clone()).await?;
+    Ok(())
+}
+
+fn placed(answer: &Value) -> Result<String> {
+    if let Some(failure) = answer["failures"].get(0) {
+        bail!("the task was not placed: {failure}");
+    }
+    text(&answer["tasks"][0]["taskArn"])
+}
+
+fn text(value: &Value) -> Result<String> {
+    value.as_str().map(str::to_owned).ok_or_else(|| anyhow!("the answer lacks a text that it should have: {value}"))
+}
