@@ -5,7 +5,7 @@ use cli::Paths;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ const READY: &str = "Longshore is ready";
 
 pub struct Server {
     child: Child,
-    binary: PathBuf,
     pub paths: Paths,
     /// From spawning the process to its ready line.
     pub ready_in: Duration,
@@ -41,8 +40,7 @@ impl Server {
         let mut line = String::new();
         stdout.read_line(&mut line)?;
         let ready_in = begun.elapsed();
-        let server =
-            Self { child, binary: binary.to_owned(), paths: Paths::of(data), ready_in, _stdout: stdout };
+        let server = Self { child, paths: Paths::of(data), ready_in, _stdout: stdout };
         if line.starts_with(READY) {
             return Ok(server);
         }
@@ -65,16 +63,6 @@ impl Server {
         self.terminate()
     }
 
-    /// Ends the server, and removes what it keeps on the host.
-    pub fn down(mut self) -> Result<()> {
-        self.terminate()?;
-        let done = Command::new(&self.binary).arg("down").arg("--data").arg(&self.paths.data).output()?;
-        if !done.status.success() {
-            bail!("longshore down failed: {}", String::from_utf8_lossy(&done.stderr));
-        }
-        Ok(())
-    }
-
     fn terminate(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_none() {
             kill_process(Pid::from_child(&self.child), Signal::TERM)?;
@@ -82,6 +70,18 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Removes what the installation keeps on the host, whether its server runs or not. No error where there is none.
+pub fn down(binary: &Path, data: &Path) -> Result<()> {
+    if !data.exists() {
+        return Ok(());
+    }
+    let done = Command::new(binary).arg("down").arg("--data").arg(data).output()?;
+    if !done.status.success() {
+        bail!("longshore down failed: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    Ok(())
 }
 
 impl Drop for Server {

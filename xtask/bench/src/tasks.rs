@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Name of the repository, the log group and the container.
+/// Name of the repository, the log group, the stream prefix and the container.
 const NAME: &str = "bench";
 /// Where the program lies in the image.
 pub const PROGRAM: &str = "/first";
@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_millis(20);
 const SETTLE: Duration = Duration::from_millis(150);
 const TASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the container that is looked at stays, in seconds, if nobody stops it.
-const HOLD_SECS: &str = "60";
+pub const HOLD_SECS: &str = "60";
 
 /// Times that DescribeTasks tells, in the order in which they come about.
 pub const MOMENTS: [&str; 5] = ["createdAt", "connectivityAt", "pullStartedAt", "pullStoppedAt", "startedAt"];
@@ -62,8 +62,7 @@ impl Tasks {
     /// Pushes an image that holds `program` alone; answers how a task names it.
     pub fn push(&self, program: Vec<u8>) -> Result<String> {
         let made = self.call("ecr", "CreateRepository", &json!({ "repositoryName": NAME }))?;
-        let reference: ImageReference =
-            format!("{}:first", text(&made["repository"]["repositoryUri"])?).parse()?;
+        let reference: ImageReference = format!("{}:first", text(&made["repository"]["repositoryUri"])?).parse()?;
         let files = [ImageFile { path: PROGRAM.trim_start_matches('/').to_owned(), content: program, mode: 0o755 }];
         let config = ContainerConfig { cmd: vec![PROGRAM.to_owned()], ..ContainerConfig::default() };
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
@@ -93,7 +92,7 @@ impl Tasks {
             "logConfiguration": { "logDriver": "awslogs", "options": {
                 "awslogs-group": NAME,
                 "awslogs-region": self.region,
-                "awslogs-stream-prefix": network_mode,
+                "awslogs-stream-prefix": NAME,
                 "awslogs-create-group": "true",
             } },
         });
@@ -159,9 +158,7 @@ impl Tasks {
     /// The time that the task's program printed.
     fn printed(&self, task: &str, state: &Value) -> Result<i64> {
         let id = task.rsplit('/').next().unwrap_or(task);
-        let mode = text(&state["taskDefinitionArn"])?;
-        let mode = mode.rsplit(['/', '-']).next().and_then(|last| last.split(':').next()).unwrap_or_default();
-        let stream = format!("{mode}/{NAME}/{id}");
+        let stream = format!("{NAME}/{NAME}/{id}");
         let input = json!({ "logGroupName": NAME, "logStreamName": stream, "startFromHead": true });
         let begun = Instant::now();
         while begun.elapsed() < TASK_TIMEOUT {
