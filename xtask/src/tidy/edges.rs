@@ -66,6 +66,7 @@ const LAW: &[(&str, &[&str])] = &[
     ),
     ("conformance", &[]),
     ("xtask", &[]),
+    ("bench", &["cli", "client", "oci"]),
 ];
 
 /// The room of every crate below `crates/services`.
@@ -81,6 +82,7 @@ const TESTS_ONLY: &[(&str, &str, &str)] = &[];
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
+    workspace_root: String,
 }
 
 #[derive(Deserialize)]
@@ -111,12 +113,12 @@ pub fn check(root: &Path) -> Result<Vec<Finding>> {
 }
 
 fn judge(metadata: &Metadata) -> Vec<Finding> {
-    metadata.packages.iter().flat_map(judge_package).collect()
+    metadata.packages.iter().flat_map(|package| judge_package(package, &metadata.workspace_root)).collect()
 }
 
-fn judge_package(package: &Package) -> Vec<Finding> {
-    let folder = package.manifest_path.trim_end_matches("/Cargo.toml");
-    let (room, path) = (room(folder), manifest(&package.manifest_path));
+fn judge_package(package: &Package, root: &str) -> Vec<Finding> {
+    let path = package.manifest_path.trim_start_matches(root).trim_start_matches('/');
+    let room = room(package.manifest_path.trim_end_matches("/Cargo.toml"));
     let Some((_, allowed)) = LAW.iter().find(|(name, _)| *name == room) else {
         let text = "is a room without a law: say in xtask/src/tidy/edges.rs and ARCHITECTURE.md what it may import";
         return vec![Finding::whole(path, text)];
@@ -155,11 +157,6 @@ fn room(folder: &str) -> &str {
     if parent.ends_with("/crates/services") { SERVICES } else { name }
 }
 
-/// The manifest's path below the root, as far as it can be told: from `crates/` on.
-fn manifest(path: &str) -> &str {
-    path.find("/crates/").map_or(path, |at| &path[at + 1..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Metadata, judge};
@@ -174,7 +171,8 @@ mod tests {
         ]);
         let manifest_path = format!("/src/crates/{from}/Cargo.toml");
         let package = json!({ "manifest_path": manifest_path, "dependencies": dependencies });
-        let metadata: Metadata = serde_json::from_value(json!({ "packages": [package] })).expect("metadata");
+        let metadata: Metadata =
+            serde_json::from_value(json!({ "packages": [package], "workspace_root": "/src" })).expect("metadata");
         judge(&metadata).pop().map(|finding| finding.to_string())
     }
 
