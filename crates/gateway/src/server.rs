@@ -95,7 +95,13 @@ impl Server {
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
     }
 
-    fn connection(&self, stream: tokio::net::TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, graceful: &GracefulShutdown) {
+    fn connection(
+        &self,
+        stream: tokio::net::TcpStream,
+        peer: SocketAddr,
+        gateway: &Arc<Gateway>,
+        graceful: &GracefulShutdown,
+    ) {
         let (gateway, watcher) = (gateway.clone(), graceful.watcher());
         match self.tls.clone() {
             None => {
@@ -132,7 +138,8 @@ where
 }
 
 fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ListenError> {
-    let failed = |reason: String| ListenError::Tls { certificate: tls.certificate.clone(), key: tls.key.clone(), reason };
+    let failed =
+        |reason: String| ListenError::Tls { certificate: tls.certificate.clone(), key: tls.key.clone(), reason };
     let chain = CertificateDer::pem_file_iter(&tls.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| failed(error.to_string()))?;

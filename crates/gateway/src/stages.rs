@@ -61,7 +61,14 @@ async fn call(gate: &Gateway, peer: SocketAddr, head: Parts, body: Bytes, reques
     }
 }
 
-fn authenticate(gate: &Gateway, peer: SocketAddr, head: &Parts, body: &[u8], service: &'static Service, request_id: &str) -> Result<Caller, ApiError> {
+fn authenticate(
+    gate: &Gateway,
+    peer: SocketAddr,
+    head: &Parts,
+    body: &[u8],
+    service: &'static Service,
+    request_id: &str,
+) -> Result<Caller, ApiError> {
     let (view, now) = (gate.requests.view(), gate.requests.now());
     let identity = auth::authenticate(&view, &gate.requests.installation().master, head, body, service, now)?;
     Ok(caller(identity, peer, head, request_id))
@@ -102,7 +109,9 @@ async fn execute(
         Some(entry) => gate.requests.execute(entry, caller, document).await,
         None => {
             let error = not_implemented(service, operation);
-            gate.requests.record_failure(caller, Call::new(service.name, operation.name, &document), error.clone()).await;
+            gate.requests
+                .record_failure(caller, Call::new(service.name, operation.name, &document), error.clone())
+                .await;
             Err(error)
         }
     }
@@ -110,7 +119,10 @@ async fn execute(
 
 /// The clear answer of every modelled operation that is not there yet.
 fn not_implemented(service: &Service, operation: &Operation) -> ApiError {
-    let message = format!("Longshore does not implement {}:{} yet; docs/coverage.md lists what it does", service.name, operation.name);
+    let message = format!(
+        "Longshore does not implement {}:{} yet; docs/coverage.md lists what it does",
+        service.name, operation.name
+    );
     ApiError::server("NotImplementedException", message).with_status(501)
 }
 
@@ -139,7 +151,12 @@ fn plain(status: StatusCode, text: String) -> Response<Body> {
 }
 
 /// An agent's websocket: authenticated as any call, then handed to control.
-async fn agent_session(gate: &Gateway, peer: SocketAddr, request: Request<Incoming>, request_id: String) -> Response<Body> {
+async fn agent_session(
+    gate: &Gateway,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    request_id: String,
+) -> Response<Body> {
     let Some(ecs) = wire::service("ecs") else {
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "no ecs model".to_owned());
     };

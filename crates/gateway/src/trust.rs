@@ -44,14 +44,18 @@ fn host_without_port(host: &str) -> &str {
 /// Refuses what comes from a web page or is meant for another server.
 pub fn admit(hosts: &Hosts, head: &Parts) -> Result<(), ApiError> {
     if head.headers.contains_key(ORIGIN) {
-        return Err(refused("requests with an Origin header are not served here: call this endpoint from a program, not from a web page"));
+        return Err(refused(
+            "requests with an Origin header are not served here: call this endpoint from a program, not from a web page",
+        ));
     }
     if let Some(site) = text(&head.headers, "sec-fetch-site").filter(|site| !matches!(*site, "same-origin" | "none")) {
         return Err(refused(&format!("requests from another site (Sec-Fetch-Site: {site}) are not served here")));
     }
     let host = head.uri.host().or_else(|| head.headers.get(HOST)?.to_str().ok()).unwrap_or_default();
     if !hosts.knows(host) {
-        return Err(refused(&format!("'{host}' is not a name of this server: use the address that it listens on, or localhost")));
+        return Err(refused(&format!(
+            "'{host}' is not a name of this server: use the address that it listens on, or localhost"
+        )));
     }
     Ok(())
 }

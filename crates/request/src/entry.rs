@@ -14,8 +14,13 @@ pub struct Entry {
     /// The service's name in `wire`, such as `ecs`.
     pub service: &'static str,
     pub operation: &'static str,
+    /// What it asks authorisation for, given its document.
+    pub checks: ChecksOf,
     pub kind: Kind,
 }
+
+/// An operation's `checks` with their types taken off.
+pub type ChecksOf = fn(Value, &View, &Caller) -> Checks;
 
 /// The three ways an operation runs.
 pub enum Kind {
@@ -99,6 +104,16 @@ where
     }))
 }
 
+/// Takes the types off an operation's `checks`.
+pub fn checks_of<I: DeserializeOwned>(
+    document: Value,
+    view: &View,
+    caller: &Caller,
+    checks: fn(&View, &I, &Caller) -> Checks,
+) -> Checks {
+    checks(view, &typed(document)?, caller)
+}
+
 fn typed<I: DeserializeOwned>(document: Value) -> Result<I, ApiError> {
     serde_json::from_value(document).map_err(|error| ApiError::client("SerializationException", error.to_string()))
 }
@@ -114,6 +129,7 @@ macro_rules! read {
         $crate::Entry {
             service: stringify!($service),
             operation: $operation,
+            checks: |document, view, caller| $crate::checks_of(document, view, caller, $service::$module::checks),
             kind: $crate::Kind::Read(|document| {
                 $crate::read_step(document, $service::$module::checks, $service::$module::run)
             }),
@@ -128,6 +144,7 @@ macro_rules! tx {
         $crate::Entry {
             service: stringify!($service),
             operation: $operation,
+            checks: |document, view, caller| $crate::checks_of(document, view, caller, $service::$module::checks),
             kind: $crate::Kind::Tx(|document| {
                 $crate::tx_step(document, $service::$module::checks, $service::$module::run)
             }),
@@ -142,6 +159,7 @@ macro_rules! flow {
         $crate::Entry {
             service: stringify!($service),
             operation: $operation,
+            checks: |document, view, caller| $crate::checks_of(document, view, caller, $service::$module::checks),
             kind: $crate::Kind::Flow(|document, flow| {
                 $crate::flow_step(document, flow, $service::$module::checks, $service::$module::run)
             }),
