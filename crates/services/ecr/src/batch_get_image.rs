@@ -34,7 +34,7 @@ pub async fn run(flow: Flow, input: BatchGetImageRequest) -> Result<BatchGetImag
         let reason = format!("manifests of more than {ANSWER_BYTES_MAX} bytes: ask for fewer images at once");
         return Err(EcrError::parameter("imageIds", reason).into());
     }
-    record_pulls(&flow, &images).await?;
+    record_pulls(&flow, &images).await;
     let mut shown = Vec::with_capacity(images.len());
     for (id, image) in images {
         let manifest = manifest(&flow.requests, &image).await?;
@@ -70,13 +70,13 @@ fn find_one<'a>(
     Ok(image)
 }
 
-/// Writes down when the images were pulled, where that is due.
-async fn record_pulls(flow: &Flow, images: &[(ImageIdentifier, Image)]) -> Result<(), ApiError> {
+/// Writes down when the images were pulled, where that is due. The answer goes on without it.
+async fn record_pulls(flow: &Flow, images: &[(ImageIdentifier, Image)]) {
     let now = flow.cx.now;
     let due = images.iter().map(|(_, image)| image).filter(|image| pull_is_recorded(image, now));
     let keys: Vec<Key> = due.map(<IMAGES as Table>::key).collect();
     if keys.is_empty() {
-        return Ok(());
+        return;
     }
     let record = move |tx: &mut Tx| {
         for key in &keys {
@@ -84,7 +84,9 @@ async fn record_pulls(flow: &Flow, images: &[(ImageIdentifier, Image)]) -> Resul
         }
         Ok(())
     };
-    flow.requests.transact(record).await
+    if let Err(error) = flow.requests.transact(record).await {
+        tracing::warn!(%error, "the times of pulls could not be recorded");
+    }
 }
 
 async fn manifest(requests: &Requests, image: &Image) -> Result<String, ApiError> {

@@ -1,0 +1,298 @@
+//! Uploads: a blob arrives whole, in chunks, or by mounting what another repository has.
+//!
+//! The row says that an upload exists, the staged file how far it is: both survive a restart.
+
+use crate::blobs::CONTENT_DIGEST;
+use crate::body::{self, Body};
+use crate::errors::RegistryError;
+use crate::query::Query;
+use crate::range;
+use crate::session::Session;
+use crate::set;
+use ::blobs::{BlobError, Staged};
+use base::ApiError;
+use http::header::{HeaderName, LOCATION, RANGE};
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
+use oci::Digest;
+use oci::reference::is_repository;
+use plan::image::within;
+use request::Cx;
+use serde_json::{Value, json};
+use state::{LAYERS, Layer, Repository, UPLOADS, Upload};
+use store::{Table, Tx};
+
+const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+/// Bytes of a part, as InitiateLayerUpload tells them; over HTTP a chunk may have any size.
+const PART_BYTES: u64 = 10 * 1024 * 1024;
+
+/// POST: mounts a blob, takes a whole one, or starts an upload.
+pub async fn start(
+    session: &Session,
+    name: &str,
+    query: &Query,
+    incoming: Incoming,
+) -> Result<Response<Body>, RegistryError> {
+    if let (Some(digest), Some(from)) = (query.get("mount"), query.get("from")) {
+        let digest: Digest = digest.parse()?;
+        if let Some(response) = mount(session, name, &digest, from).await? {
+            return Ok(response);
+        }
+    }
+    let digest: Option<Digest> = query.get("digest").map(str::parse).transpose()?;
+    let id = initiate(session, name).await?;
+    let mut staged = session.requests.blobs().stage(&id).await?;
+    match digest {
+        None => Ok(progress(StatusCode::ACCEPTED, name, &id, 0)),
+        Some(digest) => {
+            staged.append(body::incoming(incoming)).await?;
+            complete(session, name, &id, staged, digest).await
+        }
+    }
+}
+
+async fn initiate(session: &Session, name: &str) -> Result<String, RegistryError> {
+    let document = json!({"registryId": session.caller.account, "repositoryName": name});
+    let put = |tx: &mut Tx, repository: &Repository, cx: &mut Cx| {
+        let id = cx.names.uuid();
+        let upload = Upload {
+            account: repository.account.clone(),
+            region: repository.region.clone(),
+            repository: repository.name.clone(),
+            id: id.clone(),
+            created_at: cx.now,
+        };
+        tx.put(UPLOADS, upload);
+        Ok(json!({"uploadId": id, "partSize": PART_BYTES}))
+    };
+    let started = session.commit("InitiateLayerUpload", &["ecr:InitiateLayerUpload"], name, &document, put).await?;
+    Ok(started["uploadId"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Takes over a blob of another repository, without its bytes being sent; nothing where that
+/// repository does not have it, or not for this caller.
+async fn mount(
+    session: &Session,
+    name: &str,
+    digest: &Digest,
+    from: &str,
+) -> Result<Option<Response<Body>>, RegistryError> {
+    let Some(source) = mountable(session, digest, from) else { return Ok(None) };
+    let document = json!({
+        "registryId": session.caller.account, "repositoryName": name, "layerDigests": [digest], "mountedFrom": from,
+    });
+    let wanted = LAYERS::key(&source);
+    let put = move |tx: &mut Tx, repository: &Repository, cx: &mut Cx| {
+        // Gone since it was looked for: then it is uploaded.
+        let Some(source) = tx.get(LAYERS, &wanted) else { return Ok(json!({"layerDigest": null})) };
+        let (digest, size) = (source.digest.clone(), source.size);
+        put_layer(tx, repository, &digest, size, cx);
+        Ok(json!({"layerDigest": digest}))
+    };
+    let actions = &["ecr:InitiateLayerUpload", "ecr:CompleteLayerUpload"];
+    let mounted = session.commit("CompleteLayerUpload", actions, name, &document, put).await?;
+    Ok((!mounted["layerDigest"].is_null()).then(|| created(name, digest)))
+}
+
+fn mountable(session: &Session, digest: &Digest, from: &str) -> Option<Layer> {
+    let view = session.requests.view();
+    let repository = is_repository(from).then(|| session.repository(&view, "ecr:GetDownloadUrlForLayer", from))?;
+    view.get(LAYERS, &within(repository.ok()?).push(digest.as_str())).cloned()
+}
+
+/// GET: how much of the upload is here.
+pub async fn status(session: &Session, name: &str, id: &str) -> Result<Response<Body>, RegistryError> {
+    let staged = resume(session, "ecr:UploadLayerPart", name, id).await?;
+    Ok(progress(StatusCode::NO_CONTENT, name, id, staged.len()))
+}
+
+/// PATCH: the next chunk, which says where it lies or is just sent.
+pub async fn append(
+    session: &Session,
+    name: &str,
+    id: &str,
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Result<Response<Body>, RegistryError> {
+    let mut staged = resume(session, "ecr:UploadLayerPart", name, id).await?;
+    receive(&mut staged, name, id, headers, incoming).await?;
+    Ok(progress(StatusCode::ACCEPTED, name, id, staged.len()))
+}
+
+/// PUT: the last chunk, if any, and the digest that the whole must have.
+pub async fn finish(
+    session: &Session,
+    name: &str,
+    id: &str,
+    query: &Query,
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Result<Response<Body>, RegistryError> {
+    let digest: Digest = query.get("digest").ok_or(RegistryError::NoDigest)?.parse()?;
+    let mut staged = resume(session, "ecr:CompleteLayerUpload", name, id).await?;
+    receive(&mut staged, name, id, headers, incoming).await?;
+    complete(session, name, id, staged, digest).await
+}
+
+/// DELETE: the upload and what was sent of it go.
+pub async fn cancel(session: &Session, name: &str, id: &str) -> Result<Response<Body>, RegistryError> {
+    let staged = resume(session, "ecr:UploadLayerPart", name, id).await?;
+    let document = json!({"registryId": session.caller.account, "repositoryName": name, "uploadId": id});
+    let upload = id.to_owned();
+    let delete = move |tx: &mut Tx, repository: &Repository, _: &mut Cx| {
+        tx.delete(UPLOADS, &within(repository).push(&upload));
+        Ok(Value::Null)
+    };
+    session.commit("CancelLayerUpload", &["ecr:UploadLayerPart"], name, &document, delete).await?;
+    staged.abort().await?;
+    Ok(body::bare(StatusCode::NO_CONTENT))
+}
+
+/// The staged bytes of an upload of this repository.
+async fn resume(session: &Session, action: &'static str, name: &str, id: &str) -> Result<Staged, RegistryError> {
+    {
+        let view = session.requests.view();
+        let repository = session.repository(&view, action, name)?;
+        let row = view.get(UPLOADS, &within(repository).push(id));
+        row.ok_or_else(|| RegistryError::UploadUnknown(id.to_owned()))?;
+    }
+    Ok(session.requests.blobs().resume(id).await?)
+}
+
+/// Appends the body, which must lie where its Content-Range says, if it says so.
+async fn receive(
+    staged: &mut Staged,
+    name: &str,
+    id: &str,
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Result<(), RegistryError> {
+    let received = staged.len();
+    let chunk = range::chunk(headers).map_err(RegistryError::ContentRange)?;
+    if let Some(chunk) = &chunk {
+        if chunk.start != received {
+            return Err(RegistryError::UploadRange { location: location(name, id), received });
+        }
+        let stated = chunk.end - chunk.start;
+        if let Some(actual) = range::length(headers).filter(|actual| *actual != stated) {
+            return Err(RegistryError::Size { stated, actual });
+        }
+    }
+    let now = staged.append(body::incoming(incoming)).await?;
+    match chunk {
+        Some(chunk) if chunk.end != now => {
+            Err(RegistryError::Size { stated: chunk.end - chunk.start, actual: now - received })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes first, then the row that gives them to the repository.
+async fn complete(
+    session: &Session,
+    name: &str,
+    id: &str,
+    staged: Staged,
+    digest: Digest,
+) -> Result<Response<Body>, RegistryError> {
+    let document = json!({
+        "registryId": session.caller.account, "repositoryName": name, "uploadId": id, "layerDigests": [digest],
+    });
+    let size = match keep(session, name, id, staged, &digest).await? {
+        Ok(size) => size,
+        Err(error) => return Err(session.refused("CompleteLayerUpload", &document, error).await),
+    };
+    let (upload, kept) = (id.to_owned(), digest.clone());
+    let put = move |tx: &mut Tx, repository: &Repository, cx: &mut Cx| {
+        if tx.delete(UPLOADS, &within(repository).push(&upload)).is_none() {
+            return Err(not_found(&upload, &repository.name, &repository.account));
+        }
+        put_layer(tx, repository, kept.as_str(), size, cx);
+        Ok(json!({
+            "registryId": repository.account, "repositoryName": repository.name,
+            "uploadId": upload, "layerDigest": kept,
+        }))
+    };
+    session.commit("CompleteLayerUpload", &["ecr:CompleteLayerUpload"], name, &document, put).await?;
+    Ok(created(name, &digest))
+}
+
+/// The blob's size once it is kept; inside, why its content cannot be.
+async fn keep(
+    session: &Session,
+    name: &str,
+    id: &str,
+    staged: Staged,
+    digest: &Digest,
+) -> Result<Result<u64, ApiError>, RegistryError> {
+    if staged.is_empty() {
+        let text = format!(
+            "The upload with id '{id}' in the repository with name '{name}' in registry with id '{}' cannot be completed because it does not have any parts",
+            session.caller.account
+        );
+        return Ok(Err(ApiError::client("EmptyUploadException", text)));
+    }
+    match staged.finish(digest).await {
+        Ok(size) => Ok(Ok(size)),
+        Err(error @ BlobError::DigestMismatch { .. }) => {
+            // The content is gone, so its row goes too.
+            forget(session, name, id).await?;
+            Ok(Err(ApiError::client("InvalidLayerException", error.to_string())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn forget(session: &Session, name: &str, id: &str) -> Result<(), RegistryError> {
+    let key = store::key![session.caller.account, session.caller.region, name, id];
+    let delete = move |tx: &mut Tx| {
+        tx.delete(UPLOADS, &key);
+        Ok(())
+    };
+    Ok(session.requests.transact(delete).await?)
+}
+
+/// The row that gives a blob to a repository; one that is there stays.
+fn put_layer(tx: &mut Tx, repository: &Repository, digest: &str, size: u64, cx: &Cx) {
+    if tx.get(LAYERS, &within(repository).push(digest)).is_some() {
+        return;
+    }
+    let layer = Layer {
+        account: repository.account.clone(),
+        region: repository.region.clone(),
+        repository: repository.name.clone(),
+        digest: digest.to_owned(),
+        size,
+        uploaded_at: cx.now,
+    };
+    tx.put(LAYERS, layer);
+}
+
+fn not_found(id: &str, name: &str, account: &str) -> ApiError {
+    let text = format!(
+        "The upload with id '{id}' in the repository with name '{name}' in registry with id '{account}' does not exist"
+    );
+    ApiError::client("UploadNotFoundException", text)
+}
+
+fn location(name: &str, id: &str) -> String {
+    format!("/v2/{name}/blobs/uploads/{id}")
+}
+
+fn progress(status: StatusCode, name: &str, id: &str, received: u64) -> Response<Body> {
+    let mut response = body::bare(status);
+    let headers = response.headers_mut();
+    set(headers, LOCATION, &location(name, id));
+    // Inclusive at both ends; clients know `0-0` as the start.
+    set(headers, RANGE, &format!("0-{}", received.saturating_sub(1)));
+    set(headers, UPLOAD_ID, id);
+    response
+}
+
+fn created(name: &str, digest: &Digest) -> Response<Body> {
+    let mut response = body::bare(StatusCode::CREATED);
+    set(response.headers_mut(), LOCATION, &format!("/v2/{name}/blobs/{digest}"));
+    set(response.headers_mut(), CONTENT_DIGEST, digest.as_str());
+    response
+}
