@@ -1,0 +1,113 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::drivers::{Overflow, Tmpfs};
+
+fn host<'a>(layout: Layout, netns: Option<&str>) -> Host<'a> {
+    Host {
+        user: ProcessUser { uid: 0, gid: 0, groups: vec![10] },
+        netns: netns.map(PathBuf::from),
+        etc: vec![BindMount { source: "/data/c/hosts".into(), target: "/etc/hosts".into(), read_only: false }],
+        cgroup: "/longshore/c",
+        layout,
+        counts_swap: true,
+        nofile_max: 20_000,
+    }
+}
+
+/// Without the seccomp profile, which has tests of its own.
+fn shown(spec: &ContainerSpec, host: &Host<'_>) -> Value {
+    let mut config = config(spec, host).expect("valid");
+    assert!(config["linux"]["seccomp"].is_object());
+    config["linux"]["seccomp"] = json!("elsewhere");
+    config
+}
+
+fn full() -> ContainerSpec {
+    ContainerSpec {
+        args: vec!["/bin/app".into(), "--serve".into()],
+        env: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("A".to_owned(), "1".to_owned())]),
+        cwd: "/srv".into(),
+        hostname: "web".into(),
+        layers: vec!["/layer".into()],
+        network: NetworkMode::Bridge { ports: Vec::new() },
+        cpu_shares: Some(1),
+        memory_limit_bytes: Some(64 << 20),
+        memory_reservation_bytes: Some(32 << 20),
+        pids_limit: Some(100),
+        readonly_rootfs: true,
+        cap_add: vec!["SYS_PTRACE".into()],
+        cap_drop: vec!["ALL".into()],
+        ulimits: vec![Ulimit { name: "core".into(), soft: 0, hard: 1 }],
+        tmpfs: vec![Tmpfs { target: "/run".into(), size_bytes: 4096, options: vec!["exec".into()] }],
+        shm_bytes: Some(1 << 20),
+        mounts: vec![BindMount { source: "/srv/data".into(), target: "/run/deep/data".into(), read_only: true }],
+        sysctls: BTreeMap::from([("net.core.somaxconn".to_owned(), "512".to_owned())]),
+        output: crate::drivers::OutputSpec { overflow: Overflow::Block, bytes_max: 1 },
+        ..ContainerSpec::default()
+    }
+}
+
+#[test]
+fn everything_asked_for() {
+    insta::assert_json_snapshot!(shown(&full(), &host(Layout::Unified, Some("/data/netns/c"))));
+}
+
+#[test]
+fn nothing_asked_for() {
+    let spec = ContainerSpec { args: vec!["sh".into()], hostname: "c".into(), ..ContainerSpec::default() };
+    insta::assert_json_snapshot!(shown(&spec, &host(Layout::Hybrid, None)));
+}
+
+/// The specification's own types take every field, and none is lost in them.
+#[test]
+fn the_configuration_is_of_the_specification() {
+    for (spec, layout) in [(full(), Layout::Unified), (full(), Layout::Legacy)] {
+        let ours = config(&spec, &host(layout, None)).expect("valid");
+        let typed: oci_spec::runtime::Spec = serde_json::from_value(ours.clone()).expect("of the specification");
+        assert_eq!(paths(&ours), paths(&serde_json::to_value(typed).expect("json")));
+    }
+}
+
+/// All paths to scalars, without the positions in lists, since the types keep capabilities as sets.
+fn paths(value: &Value) -> BTreeSet<String> {
+    fn walk(value: &Value, at: String, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(name, value)| walk(value, format!("{at}/{name}"), into)),
+            Value::Array(list) => list.iter().for_each(|value| walk(value, format!("{at}/*"), into)),
+            scalar => {
+                into.insert(format!("{at}={scalar}"));
+            }
+        }
+    }
+    let mut all = BTreeSet::new();
+    walk(value, String::new(), &mut all);
+    all
+}
+
+#[test]
+fn the_host_s_network_has_no_namespace_and_no_sysctls() {
+    let spec = ContainerSpec { network: NetworkMode::Host, ..ContainerSpec::default() };
+    let config = config(&spec, &host(Layout::Unified, None)).expect("valid");
+    assert_eq!(config["linux"]["sysctl"], json!({}));
+    assert!(!config["linux"]["namespaces"].to_string().contains("network"));
+}
+
+#[test]
+fn others_than_root_hold_no_capabilities_from_the_start() {
+    let mut host = host(Layout::Unified, None);
+    host.user.uid = 33;
+    let config = config(&ContainerSpec::default(), &host).expect("valid");
+    let sets = config["process"]["capabilities"].as_object().expect("sets");
+    assert_eq!(sets.keys().collect::<Vec<_>>(), ["bounding"]);
+}
+
+#[test]
+fn ulimits_are_checked() {
+    fn check(name: &str, soft: u64, hard: u64, expect: &str) {
+        let error = rlimits(&[Ulimit { name: name.into(), soft, hard }], 1024).expect_err(expect);
+        assert_eq!(error.to_string(), format!("ulimits is not valid: {expect}"));
+    }
+    check("nofiles", 1, 1, "no limit is named \"nofiles\"");
+    check("nproc", 2, 1, "the soft limit of nproc is above the hard limit");
+}

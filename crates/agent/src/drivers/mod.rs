@@ -1,0 +1,38 @@
+//! What touches the machine: containers, their file systems, networks and output.
+//!
+//! [`Containers`] is the door. A container is a directory under `<data>/containers`, one shim
+//! process (see [`crate::shim`]) and an OCI runtime's container of the same name; everything a later
+//! agent needs to take it over lies in the directory (see [`records`]). This room knows no task, no
+//! registry and no AWS service: it is given a [`ContainerSpec`] and unpacked layers.
+
+pub mod bundle;
+pub mod cgroup;
+mod containers;
+mod error;
+mod files;
+pub mod network;
+pub(crate) mod process;
+pub mod records;
+pub mod rootfs;
+pub mod runtime;
+mod signal;
+mod spec;
+pub mod spool;
+
+pub use containers::{Config, Containers, Created, Output, ShimCommand, Status};
+pub use error::Error;
+pub use records::{Exit, Outcome};
+pub use signal::Signal;
+pub use spec::{
+    BindMount, ContainerId, ContainerSpec, Dns, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, Tmpfs, Ulimit,
+};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base::Timestamp;
+
+/// The wall clock: drivers record when things happened on this machine.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,295 @@
+//! Docker's network modes: bridge, with addresses, published ports and NAT; none; host.
+//!
+//! A bridged container has a pinned namespace under `<data>/netns`, a veth pair to the node's bridge, and a
+//! lease, kept under `<data>/leases`, of its address and host ports. A published port is reached at every IPv4
+//! address of the host, 127.0.0.1 included, and from containers. What is not here: IPv6, links between
+//! containers by name, and awsvpc. Flows of UDP that the kernel remembers go to a stopped container's address
+//! until they have been silent for its timeout; addresses are therefore given out in turn.
+
+mod address;
+mod bridge;
+pub(crate) mod files;
+mod namespace;
+mod nat;
+mod netlink;
+mod ports;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::Error;
+use super::files::{Durable, absent_is_fine, read_json, replace_json};
+use super::spec::{ContainerId, NetworkMode, PortMapping};
+pub use address::Subnet;
+use bridge::Bridge;
+pub use files::FALLBACK_SERVERS;
+use namespace::Plug;
+use nat::Table;
+pub use ports::Binding;
+use ports::Ports;
+
+/// How this node's bridge is to be.
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// The bridge's and the firewall table's name, at most 15 characters.
+    pub bridge: String,
+    /// None for the first of [`bridge::SUBNETS`] that the host does not use.
+    pub subnet: Option<Subnet>,
+    /// Name servers for containers of a host that names none they could reach.
+    pub fallback_dns: Vec<Ipv4Addr>,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self { bridge: "longshore0".into(), subnet: None, fallback_dns: FALLBACK_SERVERS.into() }
+    }
+}
+
+/// A container's place on the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attachment {
+    /// The pinned namespace, and the address in it; none in modes none and host.
+    pub netns: Option<PathBuf>,
+    pub address: Option<Ipv4Addr>,
+    pub bindings: Vec<Binding>,
+}
+
+/// What a container holds until it is detached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Lease {
+    address: Ipv4Addr,
+    bindings: Vec<Binding>,
+}
+
+/// All that is taken.
+#[derive(Default)]
+struct Taken {
+    leases: BTreeMap<ContainerId, Lease>,
+    ports: Ports,
+    last_address: Option<Ipv4Addr>,
+    /// Counts changes of published ports: which state of the firewall table a caller needs.
+    version: u64,
+}
+
+/// The node's network.
+pub struct Network {
+    config: NetworkConfig,
+    data: PathBuf,
+    taken: Mutex<Taken>,
+    bridge: AsyncMutex<Option<Bridge>>,
+    /// The version that the firewall table shows.
+    loaded: AsyncMutex<u64>,
+}
+
+impl Network {
+    /// Reads what containers of a former life hold. Touches nothing outside `data`.
+    pub(crate) fn open(data: &Path, config: NetworkConfig) -> io::Result<Self> {
+        for dir in ["netns", "leases"] {
+            fs::create_dir_all(data.join(dir))?;
+        }
+        let mut taken = Taken { version: 1, ..Taken::default() };
+        for entry in fs::read_dir(data.join("leases"))? {
+            let path = entry?.path();
+            let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            if let (Some(id), Some(lease)) = (id, read_json::<Lease>(&path)?) {
+                taken.take(&id, lease);
+            }
+        }
+        let (bridge, loaded) = (AsyncMutex::new(None), AsyncMutex::new(0));
+        Ok(Self { config, data: data.to_owned(), taken: Mutex::new(taken), bridge, loaded })
+    }
+
+    pub(crate) fn fallback_dns(&self) -> &[Ipv4Addr] {
+        &self.config.fallback_dns
+    }
+
+    /// Makes the bridge and the firewall table, unless they are there. [`Network::attach`] does so itself; called
+    /// early, it takes the time out of the first container's start.
+    ///
+    /// # Errors
+    /// [`Error::Network`]; containers in modes none and host can do without.
+    pub async fn prepare(&self) -> Result<Subnet, Error> {
+        let bridge = self.bridge().await?;
+        self.load_table(&bridge).await?;
+        Ok(bridge.subnet)
+    }
+
+    /// Gives a container its place.
+    pub(crate) async fn attach(&self, id: &ContainerId, mode: &NetworkMode) -> Result<Attachment, Error> {
+        let NetworkMode::Bridge { ports } = mode else { return Ok(Attachment::default()) };
+        match self.attach_to_bridge(id, ports).await {
+            Ok(attachment) => Ok(attachment),
+            Err(error) => {
+                if let Err(also) = self.detach(id).await {
+                    tracing::warn!(container = %id, error = %also, "a failed attachment could not be undone");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn attach_to_bridge(&self, id: &ContainerId, wanted: &[PortMapping]) -> Result<Attachment, Error> {
+        let bridge = self.bridge().await?;
+        let lease = self.taken.lock().allocate(id, bridge.subnet, wanted)?;
+        let kept = replace_json(&self.lease_path(id), &lease, Durable::No);
+        kept.map_err(|error| Error::network("keep the lease", error))?;
+        let pin = self.pin(id);
+        let plug = Plug {
+            bridge_index: bridge.index,
+            mtu: bridge.mtu,
+            subnet: bridge.subnet,
+            address: lease.address,
+            pin: pin.clone(),
+        };
+        let wiring = blocking("wire the container's network namespace", move || plug.wire());
+        // The table changes only for published ports; `prepare` has loaded what serves the others.
+        let (wired, loaded) = tokio::join!(wiring, self.load_table(&bridge));
+        if wired.is_err() {
+            // Perhaps someone removed the bridge: the next container makes sure of it.
+            *self.bridge.lock().await = None;
+        }
+        wired.and(loaded)?;
+        Ok(Attachment { netns: Some(pin), address: Some(lease.address), bindings: lease.bindings })
+    }
+
+    /// Takes a container off the network and frees its address and ports. No error when it is not on it.
+    pub(crate) async fn detach(&self, id: &ContainerId) -> Result<(), Error> {
+        let Some(address) = self.taken.lock().unpublish(id) else { return Ok(()) };
+        // Without a bridge there is no table that could send anyone to the address.
+        let bridge = self.bridge.lock().await.clone();
+        if let Some(bridge) = bridge {
+            self.load_table(&bridge).await?;
+        }
+        let pin = self.pin(id);
+        blocking("unwire the container's network namespace", move || namespace::unwire(address, &pin)).await?;
+        let forgotten = absent_is_fine(fs::remove_file(self.lease_path(id)));
+        forgotten.map_err(|error| Error::network("forget the lease", error))?;
+        self.taken.lock().forget(id);
+        Ok(())
+    }
+
+    /// After a restart: frees what containers that are not in `living` held, and shows the firewall the rest.
+    pub(crate) async fn keep_only(&self, living: &BTreeSet<ContainerId>) -> Result<(), Error> {
+        let gone: Vec<ContainerId> =
+            self.taken.lock().leases.keys().filter(|id| !living.contains(*id)).cloned().collect();
+        for id in &gone {
+            self.detach(id).await?;
+        }
+        let held: BTreeSet<String> = self.taken.lock().leases.keys().map(ContainerId::to_string).collect();
+        let netns = self.data.join("netns");
+        blocking("clear away network namespaces", move || {
+            for entry in fs::read_dir(netns)? {
+                let entry = entry?;
+                if !held.contains(entry.file_name().to_string_lossy().as_ref()) {
+                    namespace::unpin(&entry.path())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes bridge and table, for a node that is given up.
+    ///
+    /// # Errors
+    /// [`Error::Network`]
+    pub async fn dismantle(&self) -> Result<(), Error> {
+        *self.bridge.lock().await = None;
+        nat::remove(&self.config.bridge).await?;
+        let name = self.config.bridge.clone();
+        blocking("remove the bridge", move || netlink::Netlink::open()?.delete_link(&name)).await
+    }
+
+    async fn bridge(&self) -> Result<Bridge, Error> {
+        let mut known = self.bridge.lock().await;
+        if let Some(bridge) = &*known {
+            return Ok(bridge.clone());
+        }
+        let (config, data) = (self.config.clone(), self.data.clone());
+        let made = blocking("make the bridge", move || Bridge::ensure(&config, &data)).await?;
+        *self.loaded.lock().await = 0;
+        *known = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Loads the firewall table unless it shows all that was published when this was called. Callers that come
+    /// while one loads are served together by the next load.
+    async fn load_table(&self, bridge: &Bridge) -> Result<(), Error> {
+        let needed = self.taken.lock().version;
+        let mut loaded = self.loaded.lock().await;
+        if *loaded >= needed {
+            return Ok(());
+        }
+        let (version, published) = self.taken.lock().published();
+        let guards_forwarding = bridge.guards_forwarding;
+        Table { bridge: &self.config.bridge, subnet: bridge.subnet, published, guards_forwarding }.load().await?;
+        *loaded = version;
+        Ok(())
+    }
+
+    fn pin(&self, id: &ContainerId) -> PathBuf {
+        self.data.join("netns").join(id.as_str())
+    }
+
+    fn lease_path(&self, id: &ContainerId) -> PathBuf {
+        // Not with_extension: an id may hold dots.
+        self.data.join("leases").join(format!("{id}.json"))
+    }
+}
+
+impl Taken {
+    fn allocate(&mut self, id: &ContainerId, subnet: Subnet, wanted: &[PortMapping]) -> Result<Lease, Error> {
+        if self.leases.contains_key(id) {
+            return Err(Error::Exists(id.clone()));
+        }
+        let used: BTreeSet<Ipv4Addr> = self.leases.values().map(|lease| lease.address).collect();
+        let address = subnet.addresses_after(self.last_address).find(|address| !used.contains(address));
+        let address = address.ok_or_else(|| Error::NoAddressLeft { subnet: subnet.to_string() })?;
+        let bindings = self.ports.allocate(id, wanted)?;
+        let lease = Lease { address, bindings };
+        self.take(id, lease.clone());
+        Ok(lease)
+    }
+
+    fn take(&mut self, id: &ContainerId, lease: Lease) {
+        self.ports.hold(id, &lease.bindings);
+        self.last_address = Some(lease.address);
+        self.version += u64::from(!lease.bindings.is_empty());
+        self.leases.insert(id.clone(), lease);
+    }
+
+    /// The address that `id` still holds when its ports lead there no more.
+    fn unpublish(&mut self, id: &ContainerId) -> Option<Ipv4Addr> {
+        let lease = self.leases.get_mut(id)?;
+        self.version += u64::from(!lease.bindings.is_empty());
+        lease.bindings.clear();
+        Some(lease.address)
+    }
+
+    /// The table does not send anyone there any more: ports and address are free.
+    fn forget(&mut self, id: &ContainerId) {
+        self.ports.release(id);
+        self.leases.remove(id);
+    }
+
+    fn published(&self) -> (u64, Vec<(Ipv4Addr, Vec<Binding>)>) {
+        let with_ports = self.leases.values().filter(|lease| !lease.bindings.is_empty());
+        (self.version, with_ports.map(|lease| (lease.address, lease.bindings.clone())).collect())
+    }
+}
+
+/// Runs what blocks where it may.
+async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| Error::network(doing, error))
+}

@@ -1,0 +1,302 @@
+//! What a container should be, in neutral words: no ECS shape, no OCI shape.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Signal};
+
+/// The longest container id: the 64 hexadecimal digits of a Docker id.
+const CONTAINER_ID_LEN_MAX: usize = 64;
+/// Docker's size of `/dev/shm` when none is asked for: 64 MiB.
+pub const SHM_BYTES_DEFAULT: u64 = 64 << 20;
+/// Linux's shortest cpu weight (cgroups v1, `cpu.shares`); what a container that asks for less is given.
+pub const CPU_SHARES_MIN: u64 = 2;
+/// The smallest memory limit that Docker accepts: 6 MiB.
+pub const MEMORY_BYTES_MIN: u64 = 6 << 20;
+/// The output a container may have waiting for a reader, when nothing else is asked for: 16 MiB.
+pub const SPOOL_BYTES_DEFAULT: u64 = 16 << 20;
+
+/// A container's name: letters, digits, `_`, `.` and `-`, at most 64. Also its directory's and cgroup's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ContainerId(String);
+
+impl ContainerId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ContainerId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        if !starts_well || text.len() > CONTAINER_ID_LEN_MAX || !text.bytes().all(plain) {
+            let problem = format!("{text:?} is not 1 to {CONTAINER_ID_LEN_MAX} letters, digits, '_', '.' or '-'");
+            return Err(Error::Spec { field: "container id", problem });
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ContainerId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<ContainerId> for String {
+    fn from(id: ContainerId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A container to create. Sizes are bytes, paths inside the container absolute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// Entry point and command, never empty.
+    pub args: Vec<String>,
+    /// Image and task environment, merged by the caller. PATH and HOSTNAME are added when absent.
+    pub env: BTreeMap<String, String>,
+    /// Working directory, made when the image lacks it; empty for `/`.
+    pub cwd: String,
+    /// `user`, `uid`, `user:group` or `uid:gid`, looked up in the image; empty for root.
+    pub user: String,
+    pub hostname: String,
+    /// Directories of unpacked layers, the image's first layer first.
+    pub layers: Vec<PathBuf>,
+    pub network: NetworkMode,
+    pub dns: Dns,
+    /// Relative weight, 1024 for one processor's worth.
+    pub cpu_shares: Option<u64>,
+    pub memory_limit_bytes: Option<u64>,
+    /// Soft limit.
+    pub memory_reservation_bytes: Option<u64>,
+    pub pids_limit: Option<u64>,
+    pub readonly_rootfs: bool,
+    /// Capabilities over and under Docker's default set, with or without `CAP_`; `ALL` for all.
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub privileged: bool,
+    pub ulimits: Vec<Ulimit>,
+    /// An init process as pid 1 (`docker run --init`).
+    pub init: bool,
+    pub tmpfs: Vec<Tmpfs>,
+    /// Size of `/dev/shm`; [`SHM_BYTES_DEFAULT`] when none.
+    pub shm_bytes: Option<u64>,
+    pub mounts: Vec<BindMount>,
+    pub sysctls: BTreeMap<String, String>,
+    /// The image's or task's stop signal; empty for SIGTERM.
+    pub stop_signal: String,
+    pub output: OutputSpec,
+}
+
+impl ContainerSpec {
+    /// Refuses what this node does not do, and what cannot be meant.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.refuse_unsupported()?;
+        if self.args.first().is_none_or(String::is_empty) {
+            return Err(invalid("command", "no command specified: the image has none and the task gives none"));
+        }
+        if self.layers.is_empty() {
+            return Err(invalid("image", "it has no layers"));
+        }
+        if self.memory_limit_bytes.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) {
+            return Err(invalid("memory", "the minimum memory limit allowed is 6 MiB"));
+        }
+        if let (Some(limit), Some(soft)) = (self.memory_limit_bytes, self.memory_reservation_bytes)
+            && soft > limit
+        {
+            return Err(invalid("memoryReservation", "it is larger than the memory limit"));
+        }
+        let paths = self.tmpfs.iter().map(|t| &t.target).chain(self.mounts.iter().map(|m| &m.target));
+        for path in paths.chain((!self.cwd.is_empty()).then_some(&self.cwd)) {
+            check_container_path(path)?;
+        }
+        self.stop_signal().map(|_| ())
+    }
+
+    pub(crate) fn stop_signal(&self) -> Result<Signal, Error> {
+        if self.stop_signal.is_empty() { Ok(Signal::TERM) } else { self.stop_signal.parse() }
+    }
+
+    fn refuse_unsupported(&self) -> Result<(), Error> {
+        for (asked, what) in [(self.privileged, "privileged"), (self.init, "initProcessEnabled")] {
+            if asked {
+                return Err(Error::Unsupported { what: what.to_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn invalid(field: &'static str, problem: &str) -> Error {
+    Error::Spec { field, problem: problem.to_owned() }
+}
+
+fn check_container_path(text: &str) -> Result<(), Error> {
+    let path = Path::new(text);
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    if path.is_absolute() && !climbs && !text.contains('\0') {
+        return Ok(());
+    }
+    Err(Error::Spec { field: "container path", problem: format!("{text:?} is not absolute, or has a '..'") })
+}
+
+/// How a container reaches the network, as Docker's modes of the same names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// A namespace of its own with loopback alone.
+    #[default]
+    None,
+    /// The host's namespace.
+    Host,
+    /// A namespace of its own with an address on the node's bridge.
+    Bridge { ports: Vec<PortMapping> },
+}
+
+/// A container port to publish on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortMapping {
+    pub container_port: u16,
+    /// None for a dynamic port.
+    pub host_port: Option<u16>,
+    pub protocol: Protocol,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// Name resolution beside the host's own; empty lists leave the host's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dns {
+    pub servers: Vec<Ipv4Addr>,
+    pub search: Vec<String>,
+    /// Lines for `/etc/hosts`: name and address.
+    pub extra_hosts: Vec<(String, Ipv4Addr)>,
+}
+
+/// A directory or file of the host, shown in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindMount {
+    pub source: PathBuf,
+    pub target: String,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tmpfs {
+    pub target: String,
+    pub size_bytes: u64,
+    /// Mount options as Docker takes them, such as `noexec` or `mode=1777`.
+    pub options: Vec<String>,
+}
+
+/// A resource limit by its ECS name (`nofile`, `nproc`, ...), soft and hard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    pub name: String,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// What happens to output that nobody has read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputSpec {
+    pub overflow: Overflow,
+    /// Room for output that waits for its reader.
+    pub bytes_max: u64,
+}
+
+impl Default for OutputSpec {
+    fn default() -> Self {
+        Self { overflow: Overflow::Drop, bytes_max: SPOOL_BYTES_DEFAULT }
+    }
+}
+
+/// Docker's log modes: when the room is full, the container waits, or new output is counted and dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overflow {
+    /// `blocking`.
+    Block,
+    /// `non-blocking`.
+    Drop,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> ContainerSpec {
+        ContainerSpec { args: vec!["/bin/true".into()], layers: vec!["/layer".into()], ..ContainerSpec::default() }
+    }
+
+    #[test]
+    fn ids_stay_inside_their_directory() {
+        fn check(text: &str, expect: bool) {
+            assert_eq!(text.parse::<ContainerId>().is_ok(), expect, "{text:?}");
+        }
+        check("0123456789abcdef", true);
+        check("a_b.c-d", true);
+        check(&"a".repeat(64), true);
+        check(&"a".repeat(65), false);
+        check("", false);
+        check("..", false);
+        check("-rf", false);
+        check("a/b", false);
+        check("a b", false);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_by_name() {
+        fn check(change: impl FnOnce(&mut ContainerSpec), expect: &str) {
+            let mut spec = sound();
+            change(&mut spec);
+            let text = spec.validate().err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains(expect) && expect.is_empty() == text.is_empty(), "{text:?} lacks {expect:?}");
+        }
+        check(|_| (), "");
+        check(|s| s.privileged = true, "privileged is not supported");
+        check(|s| s.init = true, "initProcessEnabled is not supported");
+        check(|s| s.args.clear(), "no command specified");
+        check(|s| s.layers.clear(), "no layers");
+        check(|s| s.memory_limit_bytes = Some(MEMORY_BYTES_MIN - 1), "6 MiB");
+        check(|s| s.memory_limit_bytes = Some(MEMORY_BYTES_MIN), "");
+        check(
+            |s| (s.memory_limit_bytes, s.memory_reservation_bytes) = (Some(8 << 20), Some(9 << 20)),
+            "larger than the memory limit",
+        );
+        check(|s| s.cwd = "relative".into(), "not absolute");
+        check(|s| s.cwd = "/a/../b".into(), "'..'");
+        check(|s| s.stop_signal = "SIGNOTHING".into(), "not a signal");
+    }
+}

@@ -1,0 +1,126 @@
+//! Starting a container, waiting for its end, and clearing up after a shim that did not.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use base::Timestamp;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+
+use super::Shim;
+use super::pump::Pump;
+use crate::drivers::cgroup;
+use crate::drivers::now;
+use crate::drivers::process::ProcessRef;
+use crate::drivers::records::{Exit, Outcome, RUNTIME_LOG, SPOOL, Started};
+use crate::drivers::runtime::complaint;
+use crate::drivers::spool::Writer;
+
+/// Where the runtime writes the process id of the container's first process.
+const PID_FILE: &str = "init.pid";
+
+impl Shim {
+    pub(super) fn run_container(&self) -> io::Result<()> {
+        let pump = match self.start() {
+            Ok(pump) => pump,
+            Err(message) => return self.conclude(&self.ended(None, Outcome::NotStarted { message })),
+        };
+        let (started, handle) = self.started()?;
+        self.wake_agent();
+        pump.run(&handle)?;
+        let outcome = reap(started.init.pid)?;
+        self.conclude(&self.ended(Some(started.at), outcome))
+    }
+
+    /// The container is running when this returns; otherwise it says why not.
+    fn start(&self) -> Result<Pump<'_>, String> {
+        let cannot = |error: io::Error| format!("could not make room for the container's output: {error}");
+        let (out, out_end) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| cannot(error.into()))?;
+        let (err, err_end) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| cannot(error.into()))?;
+        let path = self.dir.join(SPOOL);
+        let spool = Writer::create(&path, self.record.spool_bytes_max, self.record.overflow).map_err(cannot)?;
+        let pump = Pump::new([out, err], spool, self).map_err(cannot)?;
+        self.call_run(out_end, err_end)?;
+        Ok(pump)
+    }
+
+    fn call_run(&self, out: OwnedFd, err: OwnedFd) -> Result<(), String> {
+        let mut run = self.runtime();
+        run.args(["run", "--detach", "--bundle"]).arg(&self.dir);
+        run.arg("--pid-file").arg(self.pid_file()).arg(self.record.id.as_str());
+        run.stdout(out).stderr(err);
+        // The command owns this process's copies of the pipes' ends: they must be closed for the pipes to end.
+        let status = self.record.runtime.in_view(move || run.status());
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(_) => Err(complaint(&self.dir.join(RUNTIME_LOG))),
+            Err(error) => Err(format!("could not call {}: {error}", self.record.runtime.path.display())),
+        }
+    }
+
+    /// Records that the container runs. Its first process is this one's child, so its pid stays its own.
+    fn started(&self) -> io::Result<(Started, OwnedFd)> {
+        let text = fs::read_to_string(self.pid_file())?;
+        let pid: i32 = text.trim().parse().map_err(io::Error::other)?;
+        let init = Pid::from_raw(pid).ok_or_else(|| io::Error::other("the runtime gave no process id"))?;
+        let handle = pidfd_open(init, PidfdFlags::empty())?;
+        let started = Started { init: ProcessRef::of(pid)?, at: now() };
+        started.write(&self.dir)?;
+        Ok((started, handle))
+    }
+
+    /// Must be called while the runtime has not removed the container's control group.
+    fn ended(&self, started_at: Option<Timestamp>, outcome: Outcome) -> Exit {
+        let oom_killed = cgroup::oom_kills(&self.record.cgroup).is_ok_and(|kills| kills > 0);
+        Exit { outcome, oom_killed, started_at, ended_at: now() }
+    }
+
+    /// After a shim that died: whatever it left of the container is killed, since nobody would learn how it
+    /// ends, nor read its output.
+    pub(super) fn recover(&self) -> io::Result<()> {
+        if Exit::read(&self.dir)?.is_some() {
+            self.wake_agent();
+            return self.delete_container();
+        }
+        let started_at = Started::read(&self.dir)?.map(|started| started.at);
+        let message = "the container's shim process died; the container was killed, its exit code is not known";
+        let exit = self.ended(started_at, Outcome::Lost { message: message.to_owned() });
+        self.delete_container()?;
+        exit.write(&self.dir)?;
+        self.wake_agent();
+        Ok(())
+    }
+
+    /// Kills what still runs and removes what the runtime keeps; no error when there is nothing.
+    pub(super) fn delete_container(&self) -> io::Result<()> {
+        let mut delete = self.runtime();
+        delete.args(["delete", "--force", self.record.id.as_str()]);
+        let status = delete.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(complaint(&self.dir.join(RUNTIME_LOG)))) }
+    }
+
+    fn runtime(&self) -> Command {
+        let log = self.dir.join(RUNTIME_LOG);
+        let mut command = self.record.runtime.command(&self.record.runtime_root, &log);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.dir.join(PID_FILE)
+    }
+}
+
+/// The exit status of a child that has ended.
+fn reap(pid: i32) -> io::Result<Outcome> {
+    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("no process id"))?;
+    let status = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED))?;
+    let status = status.ok_or_else(|| io::Error::other("the container's process has no exit status"))?;
+    Ok(match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Outcome::Exited { code },
+        (None, signal) => Outcome::Signaled { signal: signal.unwrap_or_default() },
+    })
+}
