@@ -17,11 +17,7 @@ impl Query {
 
     /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -40,7 +36,7 @@ mod tests {
         let query = Query::parse("digest=sha256%3Aab&mount=&x&n=1&n=2&bad=%ff&a%2Bb=c%2Bd+e");
         assert_eq!(query.get("digest"), Some("sha256:ab"));
         assert_eq!((query.get("mount"), query.get("x"), query.get("y")), (Some(""), Some(""), None));
-        assert_eq!(query.all("n").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(query.get("n"), Some("1"));
         assert_eq!((query.get("bad"), query.get("a+b")), (None, Some("c+d e")));
     }
 }
