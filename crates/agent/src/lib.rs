@@ -4,4 +4,7 @@
 //! the ECS agent protocol and of the machine through [`drivers`].
 
 pub mod drivers;
+pub mod machine;
+pub mod order;
 pub mod shim;
+pub mod task;

@@ -9,7 +9,7 @@ pub mod bundle;
 pub mod cgroup;
 mod containers;
 mod error;
-mod files;
+pub(crate) mod files;
 pub mod network;
 pub(crate) mod process;
 pub mod records;

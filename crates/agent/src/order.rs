@@ -1,0 +1,101 @@
+//! Orders: tasks in the agent's own words, read from what the agent protocol says.
+//!
+//! The reader refuses by name what this agent cannot do; such a task is accepted, never begun, and
+//! ends with that text, so that no part of a definition is passed over in silence.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+mod logs;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use logs::AwsLogs;
+pub use read::{OrderError, Reader};
+
+/// Seconds between the stop signal and SIGKILL, when the container says nothing (ECS's ECS_CONTAINER_STOP_TIMEOUT).
+pub const STOP_TIMEOUT_DEFAULT_S: i64 = 30;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskOrder {
+    pub arn: String,
+    /// The cluster's ARN.
+    pub cluster: String,
+    pub network: Network,
+    /// A hard limit for each container that has none of its own, MiB.
+    pub memory_mib: Option<u64>,
+    pub containers: Vec<ContainerOrder>,
+    /// What about it this agent cannot do.
+    pub refusal: Option<String>,
+}
+
+impl TaskOrder {
+    /// The ARN's last part.
+    pub fn id(&self) -> &str {
+        id_of(&self.arn)
+    }
+}
+
+/// The last part of a task's ARN.
+pub fn id_of(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    None,
+    Host,
+    #[default]
+    Bridge,
+}
+
+/// Empty or absent means: as the image, or Docker, has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ContainerOrder {
+    pub name: String,
+    pub image: String,
+    pub essential: bool,
+    pub entry_point: Option<Vec<String>>,
+    pub command: Option<Vec<String>>,
+    pub environment: BTreeMap<String, String>,
+    pub user: String,
+    pub working_dir: String,
+    pub hostname: String,
+    /// 1,024 for one processor's worth.
+    pub cpu_shares: Option<u64>,
+    pub memory_mib: Option<u64>,
+    pub memory_reservation_bytes: Option<u64>,
+    pub ports: Vec<Port>,
+    pub network_disabled: bool,
+    pub readonly_rootfs: bool,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub ulimits: Vec<Ulimit>,
+    pub tmpfs: BTreeMap<String, String>,
+    pub shm_bytes: Option<u64>,
+    pub sysctls: BTreeMap<String, String>,
+    pub dns: Vec<Ipv4Addr>,
+    pub dns_search: Vec<String>,
+    pub extra_hosts: Vec<(String, Ipv4Addr)>,
+    /// Docker labels: kept for whoever asks for the container's metadata.
+    pub labels: BTreeMap<String, String>,
+    pub stop_timeout_s: i64,
+    pub logs: Option<AwsLogs>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    pub container_port: u16,
+    /// None: the machine's choice.
+    pub host_port: Option<u16>,
+    pub udp: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    pub name: String,
+    pub soft: u64,
+    pub hard: u64,
+}
