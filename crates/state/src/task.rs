@@ -3,7 +3,7 @@
 use crate::{DesiredStatus, PortMapping, PortProtocol, Tags};
 use base::{Arn, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::{key, table};
+use store::{Key, key, table};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
@@ -139,6 +139,11 @@ impl Task {
         Arn::new("ecs", region, account, format!("task/{cluster}/{id}"))
     }
 
+    /// What the indexes by instance find it under.
+    fn place(&self) -> Option<Key> {
+        self.instance.as_ref().map(|instance| key![self.account, self.region, self.cluster, instance])
+    }
+
     /// True while it holds room on its node.
     pub fn holds_resources(&self) -> bool {
         self.last != LastStatus::Stopped
@@ -157,5 +162,6 @@ impl TaskLog {
 
 table! {
     pub TASKS: (account, region, cluster, id) => Task, kind = 0x0103, version = 1,
-    by BY_INSTANCE(|task| task.instance.as_ref().map(|instance| key![task.account, task.region, task.cluster, instance]))
+    by BY_INSTANCE(|task| task.place()),
+    by HOLDING_BY_INSTANCE(|task| task.place().filter(|_| task.holds_resources()))
 }

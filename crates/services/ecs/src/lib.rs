@@ -1,1 +1,50 @@
+//! Amazon ECS: one file per operation, each with its `checks` and its `run`.
+//!
+//! | module | what operations share |
+//! |---|---|
+//! | [`errors`] | every error, its code and text |
+//! | `names`, `find` | how callers name things, and the rows behind the names |
+//! | `definition`, `overrides` | task definitions as they are registered, and as a run changes them |
+//! | `supported` | the refusal of what means nothing here yet |
+//! | `reports` | agents' reports in plan's words |
+//! | `show`, `tags`, `paging` | rows as the API shows them |
+//!
+//! This room does not know where tasks should go or what a report makes of them (plan does), how
+//! nodes hear of their tasks (control does), HTTP, or other services.
 
+mod definition;
+pub mod errors;
+mod find;
+mod names;
+mod overrides;
+mod paging;
+mod reports;
+mod roles;
+mod show;
+mod supported;
+mod tags;
+
+pub mod create_cluster;
+pub mod delete_cluster;
+pub mod deregister_container_instance;
+pub mod deregister_task_definition;
+pub mod describe_clusters;
+pub mod describe_container_instances;
+pub mod describe_task_definition;
+pub mod describe_tasks;
+pub mod discover_poll_endpoint;
+pub mod list_clusters;
+pub mod list_container_instances;
+pub mod list_tags_for_resource;
+pub mod list_task_definitions;
+pub mod list_tasks;
+pub mod register_container_instance;
+pub mod register_task_definition;
+pub mod run_task;
+pub mod stop_task;
+pub mod submit_container_state_change;
+pub mod submit_task_state_change;
+pub mod update_container_instances_state;
+
+#[cfg(test)]
+mod tests;

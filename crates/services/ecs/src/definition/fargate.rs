@@ -1,0 +1,62 @@
+//! What requiring FARGATE asks of a definition. Such tasks are registered, not run, here.
+
+use super::limits::STOP_TIMEOUT_SECS_MAX;
+use crate::errors::DefinitionError;
+use state::{NetworkMode, TaskSpec};
+use wire::types::ecs::ContainerDefinition;
+
+/// CPU units; least and greatest MiB; MiB between the sizes. Amazon ECS developer guide, "Task size".
+const SIZES: [(u32, u32, u32, u32); 8] = [
+    (256, 512, 512, 512),
+    (256, 1024, 2048, 1024),
+    (512, 1024, 4096, 1024),
+    (1024, 2048, 8192, 1024),
+    (2048, 4096, 16_384, 1024),
+    (4096, 8192, 30_720, 1024),
+    (8192, 16_384, 61_440, 4096),
+    (16_384, 32_768, 122_880, 8192),
+];
+
+/// True when Fargate has a task of this size and network mode.
+pub(super) fn fits(spec: &TaskSpec) -> bool {
+    let sized = spec.cpu.zip(spec.memory_mib).is_some_and(|(cpu, memory)| has_size(cpu, memory));
+    sized && spec.network_mode == NetworkMode::Awsvpc
+}
+
+fn has_size(cpu: u32, memory: u32) -> bool {
+    SIZES.iter().any(|(units, least, most, step)| {
+        *units == cpu && (*least..=*most).contains(&memory) && (memory - least).is_multiple_of(*step)
+    })
+}
+
+pub(super) fn check(spec: &TaskSpec, definitions: &[ContainerDefinition]) -> Result<(), DefinitionError> {
+    if spec.network_mode != NetworkMode::Awsvpc {
+        return Err(DefinitionError::FargateMode);
+    }
+    let cpu = spec.cpu.ok_or(DefinitionError::FargateSizeMissing("cpu"))?;
+    let memory = spec.memory_mib.ok_or(DefinitionError::FargateSizeMissing("memory"))?;
+    if !has_size(cpu, memory) {
+        return Err(DefinitionError::FargateSize);
+    }
+    if definitions.iter().any(|container| container.stop_timeout.is_some_and(|secs| secs > STOP_TIMEOUT_SECS_MAX)) {
+        return Err(DefinitionError::FargateStopTimeout);
+    }
+    if spec.containers.iter().filter_map(|container| container.awslogs.as_ref()).any(|log| log.stream_prefix.is_none())
+    {
+        return Err(DefinitionError::LogOptions("awslogs-stream-prefix"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_size;
+
+    #[test]
+    fn there_are_74_sizes() {
+        let cpus = [256, 512, 1024, 2048, 4096, 8192, 16_384];
+        let sizes = cpus.iter().flat_map(|cpu| (0..=122_880).filter(move |memory| has_size(*cpu, *memory)));
+        assert_eq!(sizes.count(), 74);
+        assert!(!has_size(256, 1536) && !has_size(300, 512) && !has_size(8192, 17_408));
+    }
+}

@@ -1,0 +1,21 @@
+//! Limits of task definitions.
+
+use std::ops::RangeInclusive;
+
+/// Containers of one definition (Amazon ECS service quotas).
+pub const CONTAINERS_MAX: usize = 10;
+
+/// Bytes of one definition: 64 KiB (Amazon ECS service quotas).
+pub const DEFINITION_BYTES_MAX: usize = 64 * 1024;
+
+/// CPU units of a task (Amazon ECS API reference, RegisterTaskDefinition).
+pub const CPU_UNITS: RangeInclusive<u32> = 128..=196_608;
+
+/// MiB of a container's hard or soft limit, at least (Amazon ECS API reference, ContainerDefinition).
+pub const MEMORY_MIB_MIN: i32 = 6;
+
+/// Characters of a port mapping's name (Amazon ECS API reference, PortMapping).
+pub const PORT_NAME_CHARS_MAX: usize = 64;
+
+/// Seconds that a Fargate container may take to stop (Amazon ECS API reference, ContainerDefinition).
+pub const STOP_TIMEOUT_SECS_MAX: i32 = 120;

@@ -1,0 +1,207 @@
+use super::{Normal, Place, normalise};
+use crate::errors::EcsError;
+use insta::{assert_debug_snapshot, assert_json_snapshot, assert_snapshot};
+use serde_json::{Value, json};
+
+fn registered(definition: Value) -> Result<Normal, EcsError> {
+    let input = serde_json::from_value(definition).expect("an input");
+    normalise(input, Place { account: "000000000000", registry_host: "127.0.0.1:4566" })
+}
+
+fn laid_over(mut under: Value, over: &Value) -> Value {
+    for (name, value) in over.as_object().expect("an object") {
+        under[name] = value.clone();
+    }
+    under
+}
+
+/// A definition of one container, with members of the task and of the container laid over it.
+fn with(task: &Value, container: &Value) -> Value {
+    let container = laid_over(json!({ "name": "app", "image": "busybox", "memory": 64 }), container);
+    laid_over(json!({ "family": "web", "containerDefinitions": [container] }), task)
+}
+
+/// The stored document, read back.
+fn document(task: &Value, container: &Value) -> Value {
+    let normal = registered(with(task, container)).expect("registered");
+    serde_json::from_str(&normal.document).expect("JSON")
+}
+
+#[test]
+fn defaults_are_filled_in_and_what_was_written_stays() {
+    let container = json!({
+        "image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/web:1",
+        "memoryReservation": 32,
+        "command": ["sleep", "1"],
+        "entryPoint": ["sh", "-c"],
+        "environment": [{ "name": "A", "value": "1" }, { "name": "B" }],
+        "user": "1000",
+        "workingDirectory": "/srv",
+        "stopTimeout": 5,
+        "portMappings": [{ "containerPort": 80, "name": "http" }, { "containerPort": 53, "hostPort": 5353, "protocol": "udp" }],
+        "logConfiguration": { "logDriver": "awslogs", "options": {
+            "awslogs-group": "/web", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p",
+            "awslogs-create-group": "true", "mode": "non-blocking", "max-buffer-size": "4m",
+        } },
+        "links": [], "privileged": false, "dockerLabels": {}, "linuxParameters": { "tmpfs": [] },
+    });
+    let task =
+        json!({ "taskRoleArn": "app", "executionRoleArn": "pull", "cpu": "1 vCPU", "memory": "1 GB", "volumes": [] });
+    let normal = registered(with(&task, &container)).expect("registered");
+    let document: Value = serde_json::from_str(&normal.document).expect("JSON");
+    assert_json_snapshot!("document", document);
+    assert_debug_snapshot!("spec", normal.spec);
+}
+
+#[test]
+fn host_ports_follow_the_network_mode() {
+    for (mode, mapping, expected) in [
+        ("bridge", json!({ "containerPort": 80 }), 0),
+        ("bridge", json!({ "containerPort": 80, "hostPort": 8080 }), 8080),
+        ("host", json!({ "containerPort": 80 }), 80),
+        ("host", json!({ "containerPort": 80, "hostPort": 80 }), 80),
+        ("awsvpc", json!({ "containerPort": 80 }), 80),
+    ] {
+        let document = document(&json!({ "networkMode": mode }), &json!({ "portMappings": [mapping] }));
+        let filled = json!([{ "containerPort": 80, "hostPort": expected, "protocol": "tcp" }]);
+        assert_eq!(document["containerDefinitions"][0]["portMappings"], filled, "{mode}");
+    }
+}
+
+#[test]
+fn compatibilities_and_attributes_follow_what_is_used() {
+    let fargate =
+        json!({ "networkMode": "awsvpc", "cpu": "256", "memory": "512", "requiresCompatibilities": ["FARGATE"] });
+    let roles = json!({ "networkMode": "host", "taskRoleArn": "app", "executionRoleArn": "pull" });
+    let logs = json!({ "logDriver": "awslogs", "options": { "awslogs-group": "g", "awslogs-region": "r" } });
+    let mut shown = Vec::new();
+    for (task, container) in [
+        (json!({}), json!({})),
+        (json!({ "networkMode": "none" }), json!({ "memoryReservation": 32 })),
+        (fargate, json!({})),
+        (roles.clone(), json!({ "image": "127.0.0.1:4566/web:1", "logConfiguration": logs })),
+        (json!({}), json!({ "image": "127.0.0.1:4566/web:1", "logConfiguration": logs })),
+        (json!({ "networkMode": "awsvpc" }), json!({ "image": "public.ecr.aws/x/web" })),
+    ] {
+        let document = document(&task, &container);
+        let names = |list: &Value, of: fn(&Value) -> &Value| -> Vec<String> {
+            list.as_array().into_iter().flatten().filter_map(|item| of(item).as_str().map(str::to_owned)).collect()
+        };
+        let compatibilities = names(&document["compatibilities"], |item| item).join(" ");
+        let attributes = names(&document["requiresAttributes"], |item| &item["name"]).join("\n    ");
+        shown.push(format!("{task} {container}\n  {compatibilities}\n    {attributes}"));
+    }
+    assert_snapshot!(shown.join("\n"));
+}
+
+/// Members of the task and of the container, and the text that refuses them.
+fn refusals(cases: Vec<(Value, Value)>) -> String {
+    let refusal = |(task, container): (Value, Value)| {
+        let brief: String = format!("{task} {container}").chars().take(100).collect();
+        let refusal = registered(with(&task, &container)).expect_err("refused");
+        format!("{brief}\n    {refusal}")
+    };
+    cases.into_iter().map(refusal).collect::<Vec<_>>().join("\n")
+}
+
+fn awslogs(options: Value) -> Value {
+    json!({ "logConfiguration": { "logDriver": "awslogs", "options": options } })
+}
+
+/// The driver's options with those that it needs.
+fn awslogs_with(more: Value) -> Value {
+    awslogs(laid_over(json!({ "awslogs-group": "g", "awslogs-region": "r" }), &more))
+}
+
+#[test]
+fn tasks_and_containers_that_cannot_be_are_refused() {
+    let pair = |first: Value, second: Value| json!({ "containerDefinitions": [first, second] });
+    let app = json!({ "name": "a", "image": "i", "memory": 64 });
+    let none = json!({});
+    assert_snapshot!(refusals(vec![
+        (json!({ "family": "" }), none.clone()),
+        (json!({ "family": "a b" }), none.clone()),
+        (json!({ "family": "x".repeat(256) }), none.clone()),
+        (json!({ "containerDefinitions": [] }), none.clone()),
+        (json!({ "containerDefinitions": vec![app.clone(); 11] }), none.clone()),
+        (pair(app.clone(), app.clone()), none.clone()),
+        (none.clone(), json!({ "essential": false })),
+        (none.clone(), json!({ "name": null })),
+        (none.clone(), json!({ "name": "a b" })),
+        (none.clone(), json!({ "name": "x".repeat(256) })),
+        (none.clone(), json!({ "image": "" })),
+        (none.clone(), json!({ "memory": null })),
+        (none.clone(), json!({ "memory": 5 })),
+        (none.clone(), json!({ "memoryReservation": 64 })),
+        (none.clone(), json!({ "cpu": -1 })),
+        (none.clone(), json!({ "stopTimeout": -1 })),
+        (none.clone(), json!({ "environment": [{ "value": "1" }] })),
+        (json!({ "cpu": "127" }), none.clone()),
+        (json!({ "memory": "much" }), none.clone()),
+        (json!({ "cpu": "256" }), json!({ "cpu": 257 })),
+        (json!({ "memory": "32" }), none.clone()),
+        (json!({ "taskRoleArn": "arn:aws:s3:::role" }), none.clone()),
+    ]));
+}
+
+#[test]
+fn ports_and_logs_that_cannot_be_are_refused() {
+    let port = |mapping: Value| json!({ "portMappings": [mapping] });
+    let none = json!({});
+    assert_snapshot!(refusals(vec![
+        (none.clone(), port(json!({ "hostPort": 80 }))),
+        (none.clone(), port(json!({ "containerPort": 0 }))),
+        (none.clone(), port(json!({ "containerPort": 65536 }))),
+        (none.clone(), port(json!({ "containerPort": 80, "hostPort": -1 }))),
+        (none.clone(), port(json!({ "containerPort": 80, "name": "-a" }))),
+        (none.clone(), port(json!({ "containerPort": 80, "appProtocol": "http" }))),
+        (none.clone(), port(json!({ "containerPortRange": "80-90" }))),
+        (
+            none.clone(),
+            json!({ "portMappings": [{ "containerPort": 80 }, { "containerPort": 80, "protocol": "udp" }] }),
+        ),
+        (
+            none.clone(),
+            json!({ "portMappings": [{ "containerPort": 80, "hostPort": 1 }, { "containerPort": 81, "hostPort": 1 }] }),
+        ),
+        (json!({ "networkMode": "none" }), port(json!({ "containerPort": 80 }))),
+        (json!({ "networkMode": "host" }), port(json!({ "containerPort": 80, "hostPort": 81 }))),
+        (json!({ "networkMode": "awsvpc" }), port(json!({ "containerPort": 80, "hostPort": 81 }))),
+        (none.clone(), json!({ "logConfiguration": { "logDriver": "json-file" } })),
+        (none.clone(), awslogs(json!({ "awslogs-group": "g" }))),
+        (none.clone(), awslogs_with(json!({ "awslogs-datetime-format": "%Y" }))),
+        (none.clone(), awslogs_with(json!({ "mode": "fast" }))),
+        (none.clone(), awslogs_with(json!({ "awslogs-create-group": "yes" }))),
+        (none.clone(), awslogs_with(json!({ "max-buffer-size": "m" }))),
+        (
+            none.clone(),
+            json!({ "logConfiguration": { "logDriver": "awslogs", "secretOptions": [{ "name": "a", "valueFrom": "b" }] } }),
+        ),
+    ]));
+}
+
+#[test]
+fn launch_types_that_do_not_fit_and_what_is_not_supported_are_refused() {
+    let fargate =
+        |more: Value| laid_over(json!({ "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"] }), &more);
+    let none = json!({});
+    let sized = json!({ "cpu": "256", "memory": "512" });
+    assert_snapshot!(refusals(vec![
+        (fargate(json!({ "networkMode": "bridge" })), none.clone()),
+        (fargate(none.clone()), none.clone()),
+        (fargate(json!({ "cpu": "256" })), none.clone()),
+        (fargate(json!({ "cpu": "256", "memory": "1536" })), none.clone()),
+        (fargate(sized.clone()), json!({ "stopTimeout": 121 })),
+        (fargate(sized), awslogs_with(none.clone())),
+        (json!({ "networkMode": "awsvpc", "requiresCompatibilities": ["EXTERNAL"] }), none.clone()),
+        (json!({ "requiresCompatibilities": ["MANAGED_INSTANCES"] }), none.clone()),
+        (none.clone(), json!({ "privileged": true })),
+        (none.clone(), json!({ "healthCheck": { "command": ["CMD", "true"] } })),
+        (none.clone(), json!({ "startTimeout": 0 })),
+        (json!({ "volumes": [{ "name": "v" }] }), none.clone()),
+        (json!({ "placementConstraints": [{ "type": "memberOf", "expression": "e" }] }), none.clone()),
+        (json!({ "pidMode": "host" }), none.clone()),
+        (json!({ "runtimePlatform": { "operatingSystemFamily": "LINUX" } }), none.clone()),
+        (none.clone(), json!({ "command": ["x".repeat(64 * 1024)] })),
+    ]));
+}

@@ -1,0 +1,23 @@
+//! DiscoverPollEndpoint: where agents open their sessions.
+
+use auth::Check;
+use base::ApiError;
+use request::{Caller, Checks, Cx};
+use store::View;
+use wire::types::ecs::{DiscoverPollEndpointRequest, DiscoverPollEndpointResponse};
+
+pub fn checks(_view: &View, _input: &DiscoverPollEndpointRequest, _caller: &Caller) -> Checks {
+    Ok(vec![Check::any("ecs:DiscoverPollEndpoint")])
+}
+
+/// One endpoint for every cluster and instance. There is none for telemetry yet.
+pub fn run(
+    _view: &View,
+    _input: DiscoverPollEndpointRequest,
+    cx: &mut Cx,
+) -> Result<DiscoverPollEndpointResponse, ApiError> {
+    Ok(DiscoverPollEndpointResponse {
+        endpoint: Some(cx.installation.endpoint.clone()),
+        ..DiscoverPollEndpointResponse::default()
+    })
+}

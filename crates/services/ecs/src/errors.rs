@@ -1,0 +1,176 @@
+//! Every error of the service, its code and its text. Texts are AWS's where AWS has one.
+
+mod definition;
+
+pub use definition::DefinitionError;
+
+use base::ApiError;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EcsError {
+    // Clusters
+    #[error("Cluster not found.")]
+    ClusterNotFound,
+    #[error("Cluster was not ACTIVE.")]
+    ClusterNotActive,
+    #[error("Cluster name contains invalid characters. Use 1 to 255 letters, digits, hyphens and underscores.")]
+    ClusterName,
+    #[error("The Cluster cannot be deleted while Container Instances are active.")]
+    ClusterContainsContainerInstances,
+    #[error("The Cluster cannot be deleted while Tasks are active.")]
+    ClusterContainsTasks,
+
+    // Identifiers
+    #[error("{0} Identifier is invalid")]
+    Identifier(&'static str),
+    #[error("Invalid identifier: Identifier is for cluster {theirs}. Your cluster is {ours}")]
+    OtherCluster { theirs: String, ours: String },
+    #[error("{0} length should be one of [32,36]")]
+    IdLength(&'static str),
+    #[error("{what} cannot be empty.")]
+    Empty { what: &'static str },
+    #[error("{what} can have at most {most} items.")]
+    TooMany { what: &'static str, most: usize },
+    #[error("The referenced task was not found.")]
+    TaskNotFound,
+    #[error("The referenced container instance was not found.")]
+    InstanceNotFound,
+    #[error("The referenced resource was not found.")]
+    ResourceNotFound,
+    #[error("Service not found.")]
+    ServiceNotFound,
+
+    // Lists
+    #[error("maxResults must be between 1 and 100.")]
+    MaxResults,
+    #[error("Invalid token. Use the nextToken of the previous answer, unchanged.")]
+    Token,
+    #[error("startedBy must be the only filter. Remove the others and try again.")]
+    StartedByAlone,
+
+    // Tags
+    #[error("A tag needs a key.")]
+    TagKeyMissing,
+    #[error("Duplicate tag key '{0}'. Use each key once.")]
+    TagKeyTwice(String),
+    #[error("The tag key '{0}' begins with aws:, which is reserved. Use another key.")]
+    TagKeyReserved(String),
+
+    // Task definitions
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    #[error("Unable to describe task definition.")]
+    DefinitionUnknown,
+    #[error("TaskDefinition not found.")]
+    DefinitionNotFound,
+    #[error("TaskDefinition is inactive")]
+    DefinitionInactive,
+    #[error("Revision is missing.")]
+    RevisionMissing,
+    #[error("Invalid revision number. Number: {0}")]
+    RevisionInvalid(String),
+    #[error("The specified task definition does not exist. Specify a valid account, family, revision and try again.")]
+    DefinitionToDeregister,
+
+    // What Longshore does not do yet
+    #[error("Longshore does not support '{0}' yet. Leave it out and try again.")]
+    FieldNotSupported(String),
+    #[error("Longshore does not support launch type {0} yet. Use EC2.")]
+    LaunchType(String),
+    #[error(
+        "Longshore does not run tasks in network mode awsvpc yet. Register the task definition with bridge, host or none."
+    )]
+    Awsvpc,
+
+    // Tasks
+    #[error("count must be between 1 and {}.", crate::run_task::COUNT_MAX)]
+    Count,
+    #[error("{what} longer than {most}.")]
+    Long { what: &'static str, most: usize },
+    #[error("{what} contains invalid characters.")]
+    Characters { what: &'static str },
+    #[error("Tags cannot be propagated from a service to a task that no service runs. Use TASK_DEFINITION or NONE.")]
+    PropagateService,
+    #[error("Network Configuration must be provided when networkMode 'awsvpc' is specified.")]
+    NetworkConfigurationMissing,
+    #[error("Network Configuration is not valid for the given networkMode of this task definition.")]
+    NetworkConfigurationNotValid,
+    #[error("Override for container named {0} is not a container in the TaskDefinition.")]
+    OverrideUnknown(String),
+    #[error("Overrides name the container {0} more than once. Put them together.")]
+    OverrideTwice(String),
+    #[error("Invalid override of '{member}' for container '{container}'. It must be at least {least}.")]
+    OverrideLittle { container: String, member: &'static str, least: i32 },
+    #[error("Invalid override for container '{0}'. 'memory' must be greater than 'memoryReservation'.")]
+    OverrideOrder(String),
+    #[error(transparent)]
+    NoInstances(#[from] plan::placement::NoInstances),
+    #[error(
+        "The client token was used with other parameters before. Repeat the first request unchanged, or use another token."
+    )]
+    TokenConflict { tasks: Vec<String> },
+
+    // Agents' reports
+    #[error("Invalid status '{0}'. Use PENDING, RUNNING or STOPPED.")]
+    Status(String),
+    #[error("Invalid networkBindings. Each needs a containerPort and a hostPort.")]
+    Binding,
+
+    // Container instances
+    #[error("totalResources must contain {0} with a value that is not negative.")]
+    ResourceMissing(&'static str),
+    #[error("totalResources contain '{0}', which is not one of CPU, MEMORY, PORTS and PORTS_UDP. Leave it out.")]
+    ResourceUnknown(String),
+    #[error("'{0}' is not a port. Use numbers from 1 to 65535.")]
+    ResourcePort(String),
+    #[error("instanceIdentityDocument is not a JSON object.")]
+    IdentityDocument,
+    #[error("Invalid status '{0}'. Use ACTIVE or DRAINING.")]
+    InstanceStatus(String),
+    #[error("Found running tasks on the instance.")]
+    InstanceBusy,
+    #[error("{tasks} tasks run on the instance, more than the {most} that one call can end. Stop some of them first.")]
+    InstanceTooBusy { tasks: usize, most: usize },
+    #[error("The container instance was deregistered. Register without containerInstanceArn to get a new one.")]
+    InstanceInactive,
+
+    #[error("A stored document cannot be read: {0}. Restore the data from a backup.")]
+    Stored(String),
+}
+
+impl EcsError {
+    /// The wire code.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::ClusterNotFound => "ClusterNotFoundException",
+            Self::ClusterContainsContainerInstances => "ClusterContainsContainerInstancesException",
+            Self::ClusterContainsTasks => "ClusterContainsTasksException",
+            Self::ServiceNotFound => "ServiceNotFoundException",
+            Self::TokenConflict { .. } => "ConflictException",
+            Self::LaunchType(_) | Self::Awsvpc => "UnsupportedFeatureException",
+            Self::Stored(_) => "ServerException",
+            Self::ClusterNotActive
+            | Self::Definition(_)
+            | Self::DefinitionUnknown
+            | Self::DefinitionNotFound
+            | Self::RevisionMissing
+            | Self::RevisionInvalid(_)
+            | Self::DefinitionToDeregister
+            | Self::FieldNotSupported(_)
+            | Self::InstanceInactive => "ClientException",
+            _ => "InvalidParameterException",
+        }
+    }
+}
+
+impl From<EcsError> for ApiError {
+    fn from(error: EcsError) -> Self {
+        match &error {
+            EcsError::Stored(_) => Self::server(error.code(), error.to_string()),
+            EcsError::TokenConflict { tasks } => {
+                Self::client(error.code(), error.to_string()).with_field("resourceIds", tasks.clone())
+            }
+            _ => Self::client(error.code(), error.to_string()),
+        }
+    }
+}

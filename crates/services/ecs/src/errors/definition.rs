@@ -1,0 +1,96 @@
+//! What RegisterTaskDefinition refuses. All of it is a ClientException.
+
+use crate::definition::limits::{
+    CONTAINERS_MAX, CPU_UNITS, DEFINITION_BYTES_MAX, PORT_NAME_CHARS_MAX, STOP_TIMEOUT_SECS_MAX,
+};
+use crate::names::NAME_CHARS_MAX;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DefinitionError {
+    #[error("Family can not be blank.")]
+    FamilyBlank,
+    #[error("Family longer than {NAME_CHARS_MAX}.")]
+    FamilyLong,
+    #[error("Family contains invalid characters.")]
+    FamilyCharacters,
+    #[error("Role is not valid")]
+    Role,
+    #[error("The task definition has {0} bytes, more than {DEFINITION_BYTES_MAX}.")]
+    Large(usize),
+
+    // Sizes of the task
+    #[error(
+        "Invalid 'cpu' setting for task. Use {} to {} CPU units, or vCPUs such as '1 vCPU'.",
+        CPU_UNITS.start(),
+        CPU_UNITS.end()
+    )]
+    TaskCpu,
+    #[error("Invalid 'memory' setting for task. Use MiB, or GB such as '2 GB'.")]
+    TaskMemory,
+    #[error("The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.")]
+    CpuSum,
+    #[error("The sum of all container 'memory' values cannot be greater than the value of the task 'memory'.")]
+    MemorySum,
+
+    // Containers
+    #[error("Container list cannot be empty.")]
+    NoContainers,
+    #[error("A task definition can have at most {CONTAINERS_MAX} containers.")]
+    TooManyContainers,
+    #[error("Container names must be unique within a Task Definition.")]
+    NamesNotUnique,
+    #[error("At least one container must be essential.")]
+    NoneEssential,
+    #[error("Container.name should not be null or empty.")]
+    NameEmpty,
+    #[error("Container.name longer than {NAME_CHARS_MAX}.")]
+    NameLong,
+    #[error("Container.name contains invalid characters.")]
+    NameCharacters,
+    #[error("Container.image should not be null or empty.")]
+    ImageEmpty,
+    #[error("Invalid 'environment' setting for container '{0}'. Give every variable a name.")]
+    EnvironmentName(String),
+    #[error("Invalid setting for container '{0}'. At least one of 'memory' or 'memoryReservation' must be specified.")]
+    MemoryMissing(String),
+    #[error("Invalid setting for container '{0}'. 'memory' must be greater than 'memoryReservation'.")]
+    MemoryOrder(String),
+    #[error("Invalid '{member}' setting for container '{container}'. It must be at least {least}.")]
+    TooLittle { container: String, member: &'static str, least: i32 },
+
+    // Ports
+    #[error("portMappings is not supported on container when networkMode=none.")]
+    PortsInNone,
+    #[error("Invalid '{member}' setting for container '{container}'.")]
+    Port { container: String, member: &'static str },
+    #[error("When networkMode={0}, the host ports and container ports in port mappings must match.")]
+    PortsDiffer(&'static str),
+    #[error(
+        "Port mapping name '{0}' is not valid. Use up to {PORT_NAME_CHARS_MAX} lower-case letters, digits, underscores and hyphens, the first not a hyphen."
+    )]
+    PortName(String),
+    #[error("Invalid 'containerPort' setting for container '{container}'. Port {port} can have one protocol.")]
+    PortProtocols { container: String, port: u16 },
+    #[error("Invalid 'hostPort' setting for container '{container}'. Host port {port} is mapped twice.")]
+    HostPortTwice { container: String, port: u16 },
+
+    // Logs
+    #[error("Log driver awslogs requires options: {0}")]
+    LogOptions(&'static str),
+    #[error("Log driver awslogs option '{name}' must be {allowed}, not '{value}'.")]
+    LogOption { name: &'static str, allowed: String, value: String },
+
+    // Launch types
+    #[error("Fargate only supports network mode ‘awsvpc’.")]
+    FargateMode,
+    #[error("Fargate requires that '{0}' be defined at the task level.")]
+    FargateSizeMissing(&'static str),
+    #[error("No Fargate configuration exists for given values.")]
+    FargateSize,
+    #[error("Fargate supports a 'stopTimeout' of at most {STOP_TIMEOUT_SECS_MAX} seconds.")]
+    FargateStopTimeout,
+    #[error("External only supports network modes 'bridge', 'host' and 'none'.")]
+    ExternalMode,
+    #[error("Managed Instances only supports network modes 'awsvpc' and 'host'.")]
+    ManagedInstancesMode,
+}

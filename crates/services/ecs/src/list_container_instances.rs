@@ -1,0 +1,41 @@
+//! ListContainerInstances: ARNs of a cluster's nodes, without deregistered ones.
+
+use crate::errors::EcsError;
+use crate::find;
+use crate::names::Scope;
+use crate::paging::Page;
+use auth::Check;
+use base::ApiError;
+use request::{Caller, Checks, Cx};
+use state::{CONTAINER_INSTANCES, ContainerInstance, InstanceStatus};
+use store::{View, key};
+use wire::types::ecs::{ListContainerInstancesRequest, ListContainerInstancesResponse};
+
+pub fn checks(_view: &View, input: &ListContainerInstancesRequest, caller: &Caller) -> Checks {
+    let scope = Scope::from(caller);
+    let cluster = scope.cluster_arn(scope.cluster(input.cluster.as_deref())?);
+    Ok(vec![Check::new("ecs:ListContainerInstances", cluster)])
+}
+
+pub fn run(
+    view: &View,
+    input: ListContainerInstancesRequest,
+    cx: &mut Cx,
+) -> Result<ListContainerInstancesResponse, ApiError> {
+    let scope = Scope::from(&cx.caller);
+    let cluster = scope.cluster(input.cluster.as_deref())?;
+    find::cluster(view, scope, cluster)?;
+    if input.filter.as_ref().is_some_and(|filter| !filter.is_empty()) {
+        return Err(EcsError::FieldNotSupported("filter".to_owned()).into());
+    }
+    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let all = key![scope.account, scope.region, cluster];
+    let fits = |row: &&ContainerInstance| match input.status.as_deref() {
+        None => row.status != InstanceStatus::Inactive,
+        Some(status) => row.status.as_str() == status,
+    };
+    let rows = view.scan_after(CONTAINER_INSTANCES, &all, &page.start(&all)).filter(fits);
+    let (rows, next_token) = page.cut(rows, |row| row.id.clone());
+    let arns = rows.into_iter().map(|row| row.arn().to_string()).collect();
+    Ok(ListContainerInstancesResponse { container_instance_arns: Some(arns), next_token })
+}

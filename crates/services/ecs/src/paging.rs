@@ -1,0 +1,52 @@
+//! Pages of lists. A token names the last thing shown, so a page never repeats or skips what stays.
+
+use crate::errors::EcsError;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use store::Key;
+
+/// Entries of a page, by default and at most (Amazon ECS API reference, the List operations).
+const PAGE_MAX: usize = 100;
+
+/// The page that a caller asks for.
+#[derive(Debug)]
+pub(crate) struct Page {
+    limit: usize,
+    /// What the page before ended with.
+    pub after: Option<String>,
+}
+
+impl Page {
+    pub fn new(max_results: Option<i32>, token: Option<&str>) -> Result<Self, EcsError> {
+        let limit = match max_results {
+            None => PAGE_MAX,
+            Some(most) => {
+                usize::try_from(most).ok().filter(|most| (1..=PAGE_MAX).contains(most)).ok_or(EcsError::MaxResults)?
+            }
+        };
+        Ok(Self { limit, after: token.filter(|token| !token.is_empty()).map(open).transpose()? })
+    }
+
+    /// Where to go on below `prefix`, when tokens hold the next part of the key.
+    pub fn start(&self, prefix: &Key) -> Key {
+        self.after.iter().fold(prefix.clone(), Key::push)
+    }
+
+    /// The page's rows, and the token of the next page if there is one.
+    pub fn cut<'a, R>(
+        &self,
+        rows: impl Iterator<Item = &'a R>,
+        position: impl Fn(&R) -> String,
+    ) -> (Vec<&'a R>, Option<String>) {
+        let mut rows: Vec<&R> = rows.take(self.limit + 1).collect();
+        let more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let token = rows.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(position(last)));
+        (rows, token)
+    }
+}
+
+fn open(token: &str) -> Result<String, EcsError> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| EcsError::Token)?;
+    String::from_utf8(bytes).map_err(|_| EcsError::Token)
+}
