@@ -13,6 +13,11 @@ pub fn denied(service: &str, denial: &Denial) -> ApiError {
     ApiError::client(code, denial.to_string()).with_status(status)
 }
 
+/// True for what [`denied`] makes.
+pub(crate) fn is_denial(error: &ApiError) -> bool {
+    matches!(error.code.as_ref(), "AccessDenied" | "AccessDeniedException")
+}
+
 /// The store cannot commit: nothing was changed, and the caller may try again.
 pub fn unavailable(error: &StoreError) -> ApiError {
     ApiError::server("ServiceUnavailable", error.to_string()).with_status(503)

@@ -1,6 +1,7 @@
 //! The one door to a commit.
 
-use crate::entry::{Entry, Flow, Kind};
+use crate::entry::{Entry, Flow, Kind, ReadStep};
+use crate::errors::is_denial;
 use crate::{Call, Caller, Cx, Installation, denied, unavailable};
 use auth::Check;
 use base::{ApiError, Names, Secrets, Timestamp};
@@ -95,26 +96,47 @@ impl Requests {
     }
 
     /// Runs one operation on a decoded and validated document; the answer speaks of durable state only.
+    ///
+    /// Changes are audited by [`Requests::commit`]; here, beside, whatever was denied before it came to that.
     pub async fn execute(&self, entry: &'static Entry, caller: Caller, document: Value) -> Result<Value, ApiError> {
+        let call = Call::new(entry.service, entry.operation, &document);
         match entry.kind {
             Kind::Read(step) => {
-                let (step, mut cx) = (step(document)?, self.cx(caller));
-                let caller = cx.caller.clone();
-                let view = self.view();
-                step(&view, &|view, checks| self.authorise(view, entry.service, &caller, checks), &mut cx)
+                let outcome = self.read(entry, step(document)?, caller.clone());
+                self.audit_denial(caller, call, outcome).await
             }
             Kind::Tx(step) => {
-                let call = Call::new(entry.service, entry.operation, &document);
                 let (step, this, asking) = (step(document)?, self.clone(), caller.clone());
                 let ask = move |view: &View, checks: &[Check]| this.authorise(view, entry.service, &asking, checks);
                 self.commit(caller, call, move |tx, cx| step(tx, &ask, cx)).await
             }
             Kind::Flow(step) => {
-                let cx = self.cx(caller);
+                let cx = self.cx(caller.clone());
                 let flow = Flow { requests: self.clone(), cx, service: entry.service, operation: entry.operation };
-                step(document, flow)?.await
+                let outcome = step(document, flow)?.await;
+                self.audit_denial(caller, call, outcome).await
             }
         }
+    }
+
+    fn read(&self, entry: &'static Entry, step: ReadStep, caller: Caller) -> Result<Value, ApiError> {
+        let mut cx = self.cx(caller.clone());
+        let view = self.view();
+        step(&view, &|view, checks| self.authorise(view, entry.service, &caller, checks), &mut cx)
+    }
+
+    async fn audit_denial(
+        &self,
+        caller: Caller,
+        call: Call,
+        outcome: Result<Value, ApiError>,
+    ) -> Result<Value, ApiError> {
+        if let Err(error) = &outcome
+            && is_denial(error)
+        {
+            self.record_failure(caller, call, error.clone()).await;
+        }
+        outcome
     }
 
     /// Asks whether `caller` may do all of `checks`.
