@@ -99,13 +99,13 @@ impl Requests {
     ///
     /// Changes are audited by [`Requests::commit`]; here, beside, whatever was denied before it came to that.
     pub async fn execute(&self, entry: &'static Entry, caller: Caller, document: Value) -> Result<Value, ApiError> {
-        let call = Call::new(entry.service, entry.operation, &document);
         match entry.kind {
             Kind::Read(step) => {
                 let outcome = self.read(entry, step(document)?, caller.clone());
-                self.audit_denial(caller, call, outcome).await
+                self.audit_denial(entry, caller, outcome).await
             }
             Kind::Tx(step) => {
+                let call = Call::new(entry.service, entry.operation, &document);
                 let (step, this, asking) = (step(document)?, self.clone(), caller.clone());
                 let ask = move |view: &View, checks: &[Check]| this.authorise(view, entry.service, &asking, checks);
                 self.commit(caller, call, move |tx, cx| step(tx, &ask, cx)).await
@@ -114,7 +114,7 @@ impl Requests {
                 let cx = self.cx(caller.clone());
                 let flow = Flow { requests: self.clone(), cx, service: entry.service, operation: entry.operation };
                 let outcome = step(document, flow)?.await;
-                self.audit_denial(caller, call, outcome).await
+                self.audit_denial(entry, caller, outcome).await
             }
         }
     }
@@ -125,15 +125,18 @@ impl Requests {
         step(&view, &|view, checks| self.authorise(view, entry.service, &caller, checks), &mut cx)
     }
 
+    /// As in CloudTrail, the record of a denied read has no parameters: most reads are let in, and
+    /// keeping a copy of each request for the few that are not would cost them all.
     async fn audit_denial(
         &self,
+        entry: &'static Entry,
         caller: Caller,
-        call: Call,
         outcome: Result<Value, ApiError>,
     ) -> Result<Value, ApiError> {
         if let Err(error) = &outcome
             && is_denial(error)
         {
+            let call = Call::new(entry.service, entry.operation, &Value::Null);
             self.record_failure(caller, call, error.clone()).await;
         }
         outcome
