@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask --help`.
 
+mod bench;
 mod codegen;
 mod tidy;
 
@@ -29,6 +30,12 @@ enum Chore {
     },
     /// Check the rules of the house that neither the compiler nor clippy keeps.
     Tidy,
+    /// Build for release and measure, as root: `cargo xtask bench launch`.
+    Bench {
+        /// The measurement and its options; `--help` lists them.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -37,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Codegen { check: true } => codegen::check(root()),
         Chore::Codegen { check: false } => codegen::write(root()),
         Chore::Tidy => tidy::run(root()),
+        Chore::Bench { arguments } => bench::run(root(), &arguments),
     }
 }
 

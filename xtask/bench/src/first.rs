@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// Statically linked: the image holds nothing else.
-const FLAGS: [&str; 8] = ["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "panic=abort", "-o"];
+const FLAGS: [&str; 10] =
+    ["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "panic=abort", "-C", "strip=symbols", "-o"];
 /// The linker that the build of the repository uses (`.cargo/config.toml`).
 const LINKER: [&str; 2] = ["-C", "linker=clang"];
 

@@ -48,7 +48,8 @@ pub struct Tasks {
 
 impl Tasks {
     pub fn of(paths: &Paths) -> Result<Self> {
-        let (endpoint, credentials) = cli::server(paths)?;
+        let endpoint: cli::Endpoint = cli::read_json(&paths.endpoint())?.context("the server tells no endpoint")?;
+        let credentials: cli::Credentials = cli::read_json(&paths.credentials())?.context("there is no access key")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let aws = AwsClient::new(&endpoint.url, &endpoint.region, credentials.into())?;
         Ok(Self { runtime, aws, url: endpoint.url, region: endpoint.region, cluster: endpoint.cluster })
