@@ -93,7 +93,15 @@ impl NodeRules<'_> {
     }
 
     fn names_own_tasks(&self, check: &Check) -> bool {
-        named(check, CONTEXT_TASK).all(|arn| self.tasks().any(|task| task.arn().to_string() == *arn))
+        named(check, CONTEXT_TASK).all(|arn| self.own_task(arn).is_some())
+    }
+
+    /// The task of that ARN, if it is placed here.
+    fn own_task(&self, arn: &str) -> Option<&Task> {
+        let arn: Arn = arn.parse().ok()?;
+        let id = arn.resource_of_kind("task")?.strip_prefix(self.cluster)?.strip_prefix('/')?;
+        let task = self.view.get(TASKS, &key![self.account, self.region, self.cluster, id])?;
+        (task.instance.as_deref() == Some(self.instance?)).then_some(task)
     }
 
     /// Tasks placed here, stopped ones too: their last logs and states arrive after the end.
@@ -102,13 +110,17 @@ impl NodeRules<'_> {
         self.view.by(TASKS::BY_INSTANCE, &placed)
     }
 
+    /// Tasks that are here and not stopped.
+    fn holding(&self) -> impl Iterator<Item = &Task> {
+        let placed = key![self.account, self.region, self.cluster, self.instance.unwrap_or_default()];
+        self.view.by(TASKS::HOLDING_BY_INSTANCE, &placed)
+    }
+
     /// A pull is allowed while a task is here whose image lies in that repository.
     fn pulls(&self, check: &Check) -> bool {
         let Ok(arn) = check.resource.parse::<Arn>() else { return false };
         let Some(name) = arn.resource_of_kind("repository") else { return false };
-        self.tasks()
-            .filter(|task| task.holds_resources())
-            .any(|task| task.containers.iter().any(|container| names_repository(&container.image, name)))
+        self.holding().any(|task| task.containers.iter().any(|container| names_repository(&container.image, name)))
     }
 
     fn writes_log(&self, check: &Check) -> bool {

@@ -10,7 +10,7 @@ pub struct Check {
     /// An ARN, or `*` for actions without a resource.
     pub resource: String,
     /// Condition keys of the request, such as `ecs:cluster`, each with its values.
-    pub context: BTreeMap<&'static str, Vec<String>>,
+    pub context: BTreeMap<String, Vec<String>>,
 }
 
 impl Check {
@@ -25,12 +25,20 @@ impl Check {
 
     /// Adds a condition key; one without values is left out.
     #[must_use]
-    pub fn with(mut self, key: &'static str, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn with(mut self, key: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let values: Vec<String> = values.into_iter().map(Into::into).collect();
         if !values.is_empty() {
-            self.context.insert(key, values);
+            self.context.insert(key.into(), values);
         }
         self
+    }
+
+    /// Adds the keys that tags in a request make: `aws:TagKeys`, and `aws:RequestTag/…` for each.
+    #[must_use]
+    pub fn with_request_tags<'a>(self, tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let tags: Vec<(&str, &str)> = tags.into_iter().collect();
+        let check = self.with("aws:TagKeys", tags.iter().map(|(key, _)| *key));
+        tags.iter().fold(check, |check, (key, value)| check.with(format!("aws:RequestTag/{key}"), [*value]))
     }
 
     /// `iam:PassRole` of `role` to `service`, asked wherever a role is handed over.

@@ -2,14 +2,15 @@
 
 use crate::control::{Control, Link};
 use crate::session::{Effect, Input, Order, Session};
-use base::{ApiError, Timestamp};
+use base::ApiError;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use state::{DesiredStatus, LastStatus, TASKS};
+use plan::task_state::{Observed, Report, reported};
+use state::{DesiredStatus, TASKS};
 use std::time::Duration;
 use store::key;
 use tokio_tungstenite::WebSocketStream;
@@ -130,25 +131,14 @@ async fn delivered(control: &Control, session: &Session, orders: Vec<Order>) {
 async fn undeliverable(control: &Control, session: &Session, task: String, reason: String) {
     let node = session.node().clone();
     let now = control.requests().now();
+    let report = Report { status: Some(Observed::Stopped), reason: Some(reason), ..Report::default() };
     let stored = control.requests().transact(move |tx| {
-        tx.update(TASKS, &key![&node.account, &node.region, &node.cluster, &task], |row| fail(row, &reason, now));
+        tx.update(TASKS, &key![&node.account, &node.region, &node.cluster, &task], |row| {
+            *row = reported(row, &report, now);
+        });
         Ok(())
     });
     if let Err(error) = stored.await {
         tracing::error!(%error, "a task that cannot be delivered could not be ended");
     }
-}
-
-fn fail(task: &mut state::Task, reason: &str, now: Timestamp) {
-    if task.last == LastStatus::Stopped {
-        return;
-    }
-    task.desired = DesiredStatus::Stopped;
-    task.last = LastStatus::Stopped;
-    task.stop_code.get_or_insert_with(|| "TaskFailedToStart".to_owned());
-    task.stopped_reason.get_or_insert_with(|| reason.to_owned());
-    task.times.stopping.get_or_insert(now);
-    task.times.stopped.get_or_insert(now);
-    task.containers.iter_mut().for_each(|container| container.last = LastStatus::Stopped);
-    task.version += 1;
 }

@@ -22,10 +22,13 @@ const TAG_KEY_RESERVED: &str = "aws:";
 
 pub fn checks(_view: &View, input: &CreateRepositoryRequest, caller: &Caller) -> Checks {
     let resource = resource(input.registry_id.as_deref(), &input.repository_name, caller);
-    let keys: Vec<&String> = input.tags.iter().flatten().map(|tag| &tag.key).collect();
-    let create = Check::new("ecr:CreateRepository", &resource).with("aws:TagKeys", keys.iter().copied());
-    let tag = Check::new("ecr:TagResource", &resource).with("aws:TagKeys", keys.iter().copied());
-    Ok(if keys.is_empty() { vec![create] } else { vec![create, tag] })
+    let tags = || {
+        let tags = input.tags.iter().flatten();
+        tags.map(|tag| (tag.key.as_str(), tag.value.as_str()))
+    };
+    let create = Check::new("ecr:CreateRepository", &resource).with_request_tags(tags());
+    let tag = tags().next().map(|_| Check::new("ecr:TagResource", &resource).with_request_tags(tags()));
+    Ok(std::iter::once(create).chain(tag).collect())
 }
 
 pub fn run(tx: &mut Tx, input: CreateRepositoryRequest, cx: &mut Cx) -> Result<CreateRepositoryResponse, ApiError> {

@@ -28,17 +28,15 @@ pub(crate) fn show(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag { key: Some(key.clone()), value: Some(value.clone()) }).collect()
 }
 
-fn keys(given: &Option<Vec<Tag>>) -> Vec<String> {
-    given.iter().flatten().filter_map(|tag| tag.key.clone()).collect()
-}
-
 /// `check` of an operation that tags what it creates, with the tagging permission that this takes.
 ///
 /// Amazon ECS developer guide, "Grant permission to tag resources on creation".
 pub(crate) fn checks_on_create(check: Check, action: &str, tagged: &str, given: &Option<Vec<Tag>>) -> Vec<Check> {
-    let keys = keys(given);
-    let tagging =
-        Check::new("ecs:TagResource", tagged).with("ecs:CreateAction", [action]).with("aws:TagKeys", keys.clone());
-    let tagging = (!keys.is_empty()).then_some(tagging);
-    std::iter::once(check.with("aws:TagKeys", keys)).chain(tagging).collect()
+    let tags = || {
+        let tags = given.iter().flatten();
+        tags.filter_map(|tag| Some((tag.key.as_deref()?, tag.value.as_deref().unwrap_or_default())))
+    };
+    let tagging = Check::new("ecs:TagResource", tagged).with("ecs:CreateAction", [action]).with_request_tags(tags());
+    let tagging = tags().next().is_some().then_some(tagging);
+    std::iter::once(check.with_request_tags(tags())).chain(tagging).collect()
 }

@@ -14,7 +14,7 @@ use wire::types::logs::CreateLogGroupRequest;
 pub fn checks(_view: &View, input: &CreateLogGroupRequest, caller: &Caller) -> Checks {
     let tags = input.tags.iter().flatten();
     let check = Check::new("logs:CreateLogGroup", group_resource(caller, &input.log_group_name));
-    Ok(vec![check.with("aws:TagKeys", tags.map(|(key, _)| key))])
+    Ok(vec![check.with_request_tags(tags.map(|(key, value)| (key.as_str(), value.as_str())))])
 }
 
 pub fn run(tx: &mut Tx, input: CreateLogGroupRequest, cx: &mut Cx) -> Result<Value, ApiError> {

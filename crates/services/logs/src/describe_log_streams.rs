@@ -102,6 +102,5 @@ fn show(stream: &Listed) -> Shown {
         arn: Some(LogStream::arn_of(&row.account, &row.region, &row.group, &row.name).to_string()),
         // AWS has answered 0 here for every stream since 2019.
         stored_bytes: Some(0),
-        ..Shown::default()
     }
 }

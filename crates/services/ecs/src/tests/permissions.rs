@@ -19,7 +19,8 @@ fn show((operation, checks): (&str, Checks)) -> String {
     let checks = checks.expect("checks");
     assert!(!checks.is_empty(), "{operation} asks for nothing");
     let lines = checks.iter().map(|check| {
-        let context: BTreeMap<_, _> = check.context.iter().map(|(key, values)| (*key, values.join(","))).collect();
+        let context: BTreeMap<_, _> =
+            check.context.iter().map(|(key, values)| (key.as_str(), values.join(","))).collect();
         let context: String = context.iter().map(|(key, values)| format!(" {key}={values}")).collect();
         format!("  {} {}{context}", check.action, check.resource)
     });
