@@ -31,6 +31,9 @@ pub async fn run(requests: &Requests) {
     }
 }
 
+/// Sequence and JSON of audit records.
+type Records = Vec<(u64, Vec<u8>)>;
+
 /// Moves at most one transaction's worth of rows; answers how many.
 ///
 /// The trail knows each record by its sequence, so a row that was appended but
@@ -38,7 +41,7 @@ pub async fn run(requests: &Requests) {
 async fn slice(requests: &Requests) -> Result<usize, String> {
     let view = requests.view();
     let rows: Vec<&OutboxRow> = view.scan(OUTBOX, &key![]).take(CHANGED_ROWS_MAX).collect();
-    let mut trails: BTreeMap<(&str, &str), Vec<(u64, Vec<u8>)>> = BTreeMap::new();
+    let mut trails: BTreeMap<(&str, &str), Records> = BTreeMap::new();
     for row in &rows {
         trails.entry((&row.account, &row.region)).or_default().push((row.sequence, row.document.clone().into_bytes()));
     }

@@ -55,7 +55,7 @@ pub enum Input {
     Connected,
     /// Some task of this node may have changed, or a timer went off.
     Look,
-    Frame(Frame),
+    Frame(Box<Frame>),
 }
 
 /// What the shell does for a session.
@@ -109,7 +109,7 @@ impl Session {
                 self.orders(view, now, names, &mut effects);
                 self.heartbeat(now, names, &mut effects);
             }
-            Input::Frame(frame) => self.answer(view, frame, now, &mut effects),
+            Input::Frame(frame) => self.answer(view, *frame, now, &mut effects),
         }
         effects
     }

@@ -82,7 +82,7 @@ async fn converse(control: &Control, session: &mut Session, link: &Link, socket:
             _ = timer.tick() => Input::Look,
             message = socket.next() => match message.transpose()? {
                 None | Some(Message::Close(_)) => return Ok(()),
-                Some(Message::Text(text)) => understood(&text).map_or(Input::Look, Input::Frame),
+                Some(Message::Text(text)) => understood(&text).map_or(Input::Look, |frame| Input::Frame(Box::new(frame))),
                 Some(_) => Input::Look,
             },
         };

@@ -189,8 +189,11 @@ async fn an_order_goes_out_once_a_session_and_is_delivered_when_acknowledged() {
     let first = turn(&mut session, &view, Input::Connected, NOW);
     assert!(turn(&mut session, &view, Input::Look, NOW).is_empty());
     let ack = Frame::AckRequest(AckRequest { message_id: Some(message_id(&first)), ..AckRequest::default() });
-    assert_eq!(shown(&turn(&mut session, &view, Input::Frame(ack.clone()), NOW)), ["delivered a=RUNNING"]);
-    assert!(turn(&mut session, &view, Input::Frame(ack), NOW).is_empty(), "a second acknowledgement means nothing");
+    assert_eq!(shown(&turn(&mut session, &view, Input::Frame(Box::new(ack.clone())), NOW)), ["delivered a=RUNNING"]);
+    assert!(
+        turn(&mut session, &view, Input::Frame(Box::new(ack)), NOW).is_empty(),
+        "a second acknowledgement means nothing"
+    );
 }
 
 #[tokio::test]
@@ -213,7 +216,7 @@ async fn only_what_should_not_run_is_confirmed_to_stop() {
         message_id: Some("m".into()),
         stop_candidates: Some(vec![candidate("a"), candidate("b"), candidate("unknown")]),
     };
-    let effects = turn(&mut session(), &view, Input::Frame(Frame::TaskStopVerificationMessage(message)), NOW);
+    let effects = turn(&mut session(), &view, Input::Frame(Box::new(Frame::TaskStopVerificationMessage(message))), NOW);
     assert_eq!(shown(&effects), ["stop b unknown"]);
 }
 
