@@ -48,6 +48,7 @@ fn own_caller(requests: &Requests, account: &str, region: &str) -> Caller {
         request_id: requests.names().uuid(),
         source_ip: "127.0.0.1".to_owned(),
         user_agent: "longshore".to_owned(),
+        endpoint: requests.installation().endpoint.clone(),
         log_batch: None,
     }
 }

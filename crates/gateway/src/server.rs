@@ -44,6 +44,14 @@ pub enum ListenError {
     Tls { certificate: PathBuf, key: PathBuf, reason: String },
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// True when the connection is TLS.
+    pub secure: bool,
+}
+
 /// What every connection shares.
 pub struct Gateway {
     pub requests: Requests,
@@ -105,12 +113,12 @@ impl Server {
         let (gateway, watcher) = (gateway.clone(), graceful.watcher());
         match self.tls.clone() {
             None => {
-                tokio::spawn(speak(stream, peer, gateway, watcher));
+                tokio::spawn(speak(stream, Peer { address: peer, secure: false }, gateway, watcher));
             }
             Some(tls) => {
                 tokio::spawn(async move {
                     match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => speak(stream, peer, gateway, watcher).await,
+                        Ok(Ok(stream)) => speak(stream, Peer { address: peer, secure: true }, gateway, watcher).await,
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
                     }
@@ -120,7 +128,7 @@ impl Server {
     }
 }
 
-async fn speak<S>(stream: S, peer: SocketAddr, gateway: Arc<Gateway>, watcher: hyper_util::server::graceful::Watcher)
+async fn speak<S>(stream: S, peer: Peer, gateway: Arc<Gateway>, watcher: hyper_util::server::graceful::Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -133,7 +141,7 @@ where
     });
     let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%peer, %error, "a connection ended early");
+        tracing::debug!(peer = %peer.address, %error, "a connection ended early");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The way of a request, in order: admit, identify, authenticate, decode,
 //! validate, then (in `request`) begin, authorise, run, audit, commit, and encode.
 
-use crate::server::Gateway;
+use crate::server::{Gateway, Peer};
 use crate::{OPERATIONS, body, trust};
 use auth::Identity;
 use base::ApiError;
@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use registry::Body;
 use request::{Call, Caller, Entry};
 use serde_json::Value;
-use std::net::SocketAddr;
 use wire::codec::{self, Encoded};
 use wire::model::{Operation, Service};
 
@@ -22,7 +21,7 @@ const LOG_BATCH_HEADER: &str = "x-longshore-batch";
 /// The service whose error shapes answer a request that names none.
 const FALLBACK_SERVICE: &str = "ecs";
 
-pub async fn handle(gate: &Gateway, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(gate: &Gateway, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let request_id = gate.requests.names().uuid();
     let (head, incoming) = request.into_parts();
     if let Err(error) = trust::admit(&gate.hosts, &head) {
@@ -30,7 +29,7 @@ pub async fn handle(gate: &Gateway, peer: SocketAddr, request: Request<Incoming>
     }
     let path = head.uri.path();
     if path == "/v2" || path.starts_with("/v2/") {
-        let meta = registry::Meta { source_ip: peer.ip().to_string(), request_id };
+        let meta = registry::Meta { source_ip: peer.address.ip().to_string(), request_id };
         return registry::handle(&gate.requests, Request::from_parts(head, incoming), meta).await;
     }
     if path == "/ws" {
@@ -43,7 +42,7 @@ pub async fn handle(gate: &Gateway, peer: SocketAddr, request: Request<Incoming>
 }
 
 /// One API call: identified, authenticated, decoded, validated, executed, encoded.
-async fn call(gate: &Gateway, peer: SocketAddr, head: Parts, body: Bytes, request_id: String) -> Response<Body> {
+async fn call(gate: &Gateway, peer: Peer, head: Parts, body: Bytes, request_id: String) -> Response<Body> {
     let (service, operation) = match codec::identify(&head, &body) {
         Ok(identified) => identified,
         Err(unknown) => return encoded(unknown.encode(&request_id)),
@@ -63,7 +62,7 @@ async fn call(gate: &Gateway, peer: SocketAddr, head: Parts, body: Bytes, reques
 
 fn authenticate(
     gate: &Gateway,
-    peer: SocketAddr,
+    peer: Peer,
     head: &Parts,
     body: &[u8],
     service: &'static Service,
@@ -74,7 +73,7 @@ fn authenticate(
     Ok(caller(identity, peer, head, request_id))
 }
 
-fn caller(identity: Identity, peer: SocketAddr, head: &Parts, request_id: &str) -> Caller {
+fn caller(identity: Identity, peer: Peer, head: &Parts, request_id: &str) -> Caller {
     let Identity { principal, region, access_key_id, signed_headers } = identity;
     let signed = |name: &str| signed_headers.iter().any(|signed| signed == name);
     Caller {
@@ -83,10 +82,17 @@ fn caller(identity: Identity, peer: SocketAddr, head: &Parts, request_id: &str) 
         region,
         access_key_id: Some(access_key_id),
         request_id: request_id.to_owned(),
-        source_ip: peer.ip().to_string(),
+        source_ip: peer.address.ip().to_string(),
         user_agent: header(&head.headers, "user-agent").unwrap_or_default(),
+        endpoint: format!("{}://{}", if peer.secure { "https" } else { "http" }, host(head)),
         log_batch: header(&head.headers, LOG_BATCH_HEADER).filter(|_| signed(LOG_BATCH_HEADER)),
     }
+}
+
+/// The host that was asked; admission has seen that it is ours. HTTP/2 has it in the URI.
+fn host(head: &Parts) -> String {
+    let authority = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    header(&head.headers, "host").or(authority).unwrap_or_default()
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -151,12 +157,7 @@ fn plain(status: StatusCode, text: String) -> Response<Body> {
 }
 
 /// An agent's websocket: authenticated as any call, then handed to control.
-async fn agent_session(
-    gate: &Gateway,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-    request_id: String,
-) -> Response<Body> {
+async fn agent_session(gate: &Gateway, peer: Peer, request: Request<Incoming>, request_id: String) -> Response<Body> {
     let Some(ecs) = wire::service("ecs") else {
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "no ecs model".to_owned());
     };

@@ -104,6 +104,7 @@ fn caller() -> Caller {
         request_id: "r".into(),
         source_ip: "127.0.0.1".into(),
         user_agent: "test".into(),
+        endpoint: "http://127.0.0.1:4566".into(),
         log_batch: None,
     }
 }

@@ -40,6 +40,7 @@ impl Session {
             request_id: meta.request_id,
             source_ip: meta.source_ip,
             user_agent: user_agent.to_owned(),
+            endpoint: requests.installation().endpoint.clone(),
             log_batch: None,
         };
         Ok(Self { requests: requests.clone(), caller })

@@ -16,6 +16,9 @@ pub struct Caller {
     pub request_id: String,
     pub source_ip: String,
     pub user_agent: String,
+    /// The endpoint as the caller reached it, without a slash at its end: it may differ from the
+    /// installation's own behind another name.
+    pub endpoint: String,
     /// The signed `x-longshore-batch` header of our own agent's log batches.
     pub log_batch: Option<String>,
 }

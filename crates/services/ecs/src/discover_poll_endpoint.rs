@@ -10,14 +10,14 @@ pub fn checks(_view: &View, _input: &DiscoverPollEndpointRequest, _caller: &Call
     Ok(vec![Check::any("ecs:DiscoverPollEndpoint")])
 }
 
-/// One endpoint for every cluster and instance. There is none for telemetry yet.
+/// The one that the agent asked: what it reaches once, it reaches again. There is none for telemetry yet.
 pub fn run(
     _view: &View,
     _input: DiscoverPollEndpointRequest,
     cx: &mut Cx,
 ) -> Result<DiscoverPollEndpointResponse, ApiError> {
     Ok(DiscoverPollEndpointResponse {
-        endpoint: Some(cx.installation.endpoint.clone()),
+        endpoint: Some(cx.caller.endpoint.clone()),
         ..DiscoverPollEndpointResponse::default()
     })
 }

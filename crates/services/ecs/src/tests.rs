@@ -146,6 +146,7 @@ impl Service {
             request_id: "request".into(),
             source_ip: "127.0.0.1".into(),
             user_agent: "test".into(),
+            endpoint: "http://127.0.0.1:4566".into(),
             log_batch: None,
         }
     }

@@ -63,6 +63,7 @@ impl Service {
             request_id: "r".into(),
             source_ip: "127.0.0.1".into(),
             user_agent: "test".into(),
+            endpoint: "http://127.0.0.1:4566".into(),
             log_batch: batch.map(str::to_owned),
         };
         let entry = OPERATIONS.iter().find(|entry| entry.operation == operation).expect("an operation");
