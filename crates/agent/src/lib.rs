@@ -1,10 +1,25 @@
 //! The node agent: what runs containers on one machine.
 //!
-//! This room does not know the control plane's state, plans or services; it hears of tasks over
-//! the ECS agent protocol and of the machine through [`drivers`].
+//! [`session`] hears the control plane's orders, [`machine`] decides, [`engine`] carries out through
+//! [`images`], [`drivers`] and [`logs`]; [`saved`] outlives the process, and so do the containers,
+//! whose shims hold them. This room does not know the control plane's state, plans or services; it
+//! hears of tasks over the ECS agent protocol. What is absent: task roles, secrets, volumes, health
+//! checks, dependencies, restarts, the metadata endpoints and telemetry; orders that ask for them are
+//! refused by name ([`order`]).
 
+mod backoff;
 pub mod drivers;
+mod engine;
+mod images;
+mod launch;
+mod logs;
 pub mod machine;
+mod node;
 pub mod order;
+mod saved;
+mod session;
 pub mod shim;
+mod submit;
 pub mod task;
+
+pub use node::{AgentError, Config, run, stop_all};

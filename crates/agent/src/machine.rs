@@ -124,19 +124,10 @@ pub enum Command {
     Acknowledge {
         message: String,
     },
-    /// Say what is there of a restored container.
-    Look(At),
-    Pull(At),
-    Create(At),
-    Start(At),
-    /// Ask the container to end: the image's stop signal, SIGTERM without one.
-    Terminate(At),
-    /// SIGKILL.
-    Kill(At),
-    /// Ship what is left of its output.
-    Drain(At),
-    /// Remove all that is left of it: files, mounts, output.
-    Release(At),
+    Do {
+        at: At,
+        action: Action,
+    },
     /// Tell the control plane; one at a time for a task, in order.
     Submit {
         task: String,
@@ -148,6 +139,24 @@ pub enum Command {
     },
     /// Send [`Event::Tick`] then.
     WakeAt(Timestamp),
+}
+
+/// What is to be done with a container. Each is answered by a [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Say what is there of a restored container.
+    Look,
+    Pull,
+    Create,
+    Start,
+    /// Ask it to end: the image's stop signal, SIGTERM without one.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+    /// Ship what is left of its output.
+    Drain,
+    /// Remove all that is left of it: files, mounts, output.
+    Release,
 }
 
 /// The work that is out for a container.
@@ -202,7 +211,7 @@ impl Machine {
             (live.ordered, live.written, live.noted) = (live.revision, live.revision, true);
             live.work.fill(Some(Work::Look));
             commands.extend(live.task.containers.iter().filter_map(|container| container.kill_at.map(Command::WakeAt)));
-            commands.extend(live.task.order.containers.iter().map(|order| Command::Look(at(&arn, &order.name))));
+            commands.extend((0..live.task.containers.len()).map(|index| live.command(index, Action::Look)));
             self.tasks.insert(arn, live);
         }
         commands
@@ -235,6 +244,11 @@ impl Machine {
 
     pub fn task(&self, task: &str) -> Option<&Task> {
         self.tasks.get(task).map(|live| &live.task)
+    }
+
+    /// True when nothing runs, nothing can be released and disk agrees: all that is left needs a control plane.
+    pub fn is_still(&self) -> bool {
+        self.tasks.values().all(Live::is_still)
     }
 
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
@@ -273,7 +287,7 @@ impl Machine {
         let arn = order.arn.clone();
         let containers = order.containers.iter().map(|_| self.container()).collect();
         let task = Task {
-            order,
+            order: order.into(),
             containers,
             desired: Desired::Running,
             reported: Reported::Nothing,
@@ -333,10 +347,6 @@ impl Machine {
     }
 }
 
-fn at(task: &str, container: &str) -> At {
-    At { task: task.to_owned(), container: container.to_owned() }
-}
-
 impl Live {
     fn new(task: Task) -> Self {
         let work = vec![None; task.containers.len()];
@@ -372,6 +382,11 @@ impl Live {
     fn is_finished(&self) -> bool {
         let shipped = |container: &Container| container.released && container.logs == Logs::Shipped;
         self.task.reported == Reported::Stopped && self.task.containers.iter().all(shipped)
+    }
+
+    fn is_still(&self) -> bool {
+        let still = |it: &Container| it.stage == Stage::Stopped && (it.released || it.logs != Logs::Shipped);
+        self.written == self.revision && self.task.containers.iter().all(still)
     }
 
     fn container(&mut self, name: &str, change: Change, now: Timestamp) {
@@ -498,26 +513,24 @@ impl Live {
 
     /// The next step towards running.
     fn wind_up(&mut self, index: usize, now: Timestamp, commands: &mut Vec<Command>) {
-        let at = self.at(index);
-        let (work, command) = match self.task.containers[index].stage {
+        let (work, action) = match self.task.containers[index].stage {
             Stage::None | Stage::ManifestPulled => {
                 self.task.pull_started.get_or_insert(now);
-                (Work::Pull, Command::Pull(at))
+                (Work::Pull, Action::Pull)
             }
             Stage::Pulled if self.noted => {
                 self.task.containers[index].made = true;
-                (Work::Create, Command::Create(at))
+                (Work::Create, Action::Create)
             }
-            Stage::Created => (Work::Start, Command::Start(at)),
+            Stage::Created => (Work::Start, Action::Start),
             Stage::Pulled | Stage::Running | Stage::Stopped => return,
         };
         self.work[index] = Some(work);
-        commands.push(command);
+        commands.push(self.command(index, action));
     }
 
     /// The next step towards stopped. Creation and start are let come to their end: they are short.
     fn wind_down(&mut self, index: usize, now: Timestamp, commands: &mut Vec<Command>) {
-        let at = self.at(index);
         let stop_timeout_s = self.task.order.containers[index].stop_timeout_s;
         let container = &mut self.task.containers[index];
         match (container.stage, self.work[index]) {
@@ -526,13 +539,13 @@ impl Live {
                 None => {
                     let kill_at = now.plus_secs(stop_timeout_s);
                     container.kill_at = Some(kill_at);
-                    commands.extend([Command::Terminate(at), Command::WakeAt(kill_at)]);
+                    commands.extend([self.command(index, Action::Terminate), Command::WakeAt(kill_at)]);
                 }
                 Some(kill_at) if now < kill_at => {}
                 Some(_) if container.killed => {}
                 Some(_) => {
                     container.killed = true;
-                    commands.push(Command::Kill(at));
+                    commands.push(self.command(index, Action::Kill));
                 }
             },
             (_, None | Some(Work::Pull)) => self.end(index, now),
@@ -541,7 +554,7 @@ impl Live {
 
     /// Ships the output, then removes all; the end must be durable before what shows it is removed.
     fn clear_away(&mut self, index: usize, commands: &mut Vec<Command>) {
-        let (at, durable) = (self.at(index), self.written >= self.ended);
+        let durable = self.written >= self.ended;
         let container = &mut self.task.containers[index];
         container.released |= !container.made;
         if !container.started {
@@ -549,14 +562,15 @@ impl Live {
         }
         if container.logs != Logs::Shipped {
             if self.draining.insert(index) {
-                commands.push(Command::Drain(at));
+                commands.push(self.command(index, Action::Drain));
             }
         } else if !container.released && durable && self.releasing.insert(index) {
-            commands.push(Command::Release(at));
+            commands.push(self.command(index, Action::Release));
         }
     }
 
-    fn at(&self, index: usize) -> At {
-        at(&self.task.order.arn, &self.task.order.containers[index].name)
+    fn command(&self, index: usize, action: Action) -> Command {
+        let (task, container) = (self.task.order.arn.clone(), self.task.order.containers[index].name.clone());
+        Command::Do { at: At { task, container }, action }
     }
 }

@@ -73,7 +73,7 @@ pub struct ContainerOrder {
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
     pub ulimits: Vec<Ulimit>,
-    pub tmpfs: BTreeMap<String, String>,
+    pub tmpfs: Vec<Tmpfs>,
     pub shm_bytes: Option<u64>,
     pub sysctls: BTreeMap<String, String>,
     pub dns: Vec<Ipv4Addr>,
@@ -98,4 +98,27 @@ pub struct Ulimit {
     pub name: String,
     pub soft: u64,
     pub hard: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tmpfs {
+    pub path: String,
+    pub size_bytes: u64,
+    /// Mount options, without the size.
+    pub options: Vec<String>,
+}
+
+/// Bytes of a size as Docker writes it: a number, with `b`, `k`, `m` or `g` behind it, and perhaps a `b` more.
+fn size(text: &str) -> Option<u64> {
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match lower[digits.len()..].trim_end_matches('b') {
+        "" => 0,
+        "k" | "ki" => 10,
+        "m" | "mi" => 20,
+        "g" | "gi" => 30,
+        _ => return None,
+    };
+    let number: u64 = digits.trim().parse().ok()?;
+    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
 }

@@ -6,6 +6,7 @@
 use crate::order::TaskOrder;
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How far a container, or a task, came; a later stage is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ pub enum Reported {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    pub order: TaskOrder,
+    pub order: Arc<TaskOrder>,
     pub desired: Desired,
     /// In the order of `order.containers`.
     pub containers: Vec<Container>,

@@ -161,7 +161,7 @@ async fn read(mut response: reqwest::Response) -> Result<Bytes, CallError> {
 }
 
 /// TLS by ring, with the system's CA certificates; for plain HTTP with none, as nothing may go over TLS then.
-fn tls(https: bool) -> Result<rustls::ClientConfig, CallError> {
+pub fn tls(https: bool) -> Result<rustls::ClientConfig, CallError> {
     let mut roots = rustls::RootCertStore::empty();
     if https {
         let found = rustls_native_certs::load_native_certs();

@@ -11,6 +11,10 @@ struct Script {
     now: Timestamp,
 }
 
+fn at(task: &str, container: &str) -> At {
+    At { task: task.to_owned(), container: container.to_owned() }
+}
+
 /// An order for containers `name` (essential) or `name?` (not).
 fn order(arn: &str, containers: &[&str]) -> TaskOrder {
     let container = |text: &&str| ContainerOrder {
@@ -31,14 +35,7 @@ fn show(command: &Command) -> String {
     match command {
         Command::Persist { .. } => "persist".to_owned(),
         Command::Acknowledge { message } => format!("ack {message}"),
-        Command::Look(at) => format!("look {}", at.container),
-        Command::Pull(at) => format!("pull {}", at.container),
-        Command::Create(at) => format!("create {}", at.container),
-        Command::Start(at) => format!("start {}", at.container),
-        Command::Terminate(at) => format!("terminate {}", at.container),
-        Command::Kill(at) => format!("kill {}", at.container),
-        Command::Drain(at) => format!("drain {}", at.container),
-        Command::Release(at) => format!("release {}", at.container),
+        Command::Do { at, action } => format!("{} {}", format!("{action:?}").to_lowercase(), at.container),
         Command::Submit { report, .. } => format!("submit {}", show_report(report)),
         Command::Forget { .. } => "forget".to_owned(),
         Command::WakeAt(at) => format!("wake {}", at.as_secs()),
@@ -356,10 +353,14 @@ impl World {
 
     fn watch(&mut self, command: &Command) {
         match command {
-            Command::Start(at) => assert!(self.starts.insert(at.clone()), "{at:?} is started twice"),
-            Command::Create(at) => assert!(self.disk.contains_key(&at.task), "{at:?} is made before it is noted"),
+            Command::Do { at, action: Action::Start } => {
+                assert!(self.starts.insert(at.clone()), "{at:?} is started twice");
+            }
+            Command::Do { at, action: Action::Create } => {
+                assert!(self.disk.contains_key(&at.task), "{at:?} is made before it is noted");
+            }
             Command::Acknowledge { message } => {
-                assert!(self.disk.contains_key(message) || self.stopped.contains(message))
+                assert!(self.disk.contains_key(message) || self.stopped.contains(message));
             }
             Command::Submit { task, report: Report::Task(report) } => {
                 assert!(
@@ -380,35 +381,38 @@ impl World {
             return;
         }
         let command = self.open.remove(dice as usize % self.open.len());
-        let lucky = !dice.is_multiple_of(7);
-        let failed = Change::Failed { reason: "Error: dice".to_owned() };
-        let pulled = Change::Pulled { digest: "sha256:1".to_owned() };
         match command {
             Command::Persist { task } => self.write(&task),
-            Command::Pull(at) => self.changed(at, if lucky { pulled } else { failed }),
-            Command::Create(at) => {
-                self.changed(at, if lucky { Change::Created { bindings: Vec::new() } } else { failed });
-            }
-            Command::Start(at) if lucky => self.changed(at, Change::Started),
-            Command::Start(at) => {
-                self.ended.insert(at.clone());
-                self.changed(at, failed);
-            }
-            Command::Terminate(at) if lucky => self.exit(at, 143),
-            Command::Terminate(_) => {}
-            Command::Kill(at) => self.exit(at, 137),
-            Command::Drain(at) if lucky => self.changed(at, Change::LogsShipped),
-            Command::Drain(at) => {
-                self.open.push(Command::Drain(at.clone()));
-                self.changed(at, Change::LogsOverdue);
-            }
-            Command::Release(at) => self.changed(at, Change::Released),
+            Command::Do { at, action } => self.act_on(at, action, !dice.is_multiple_of(7)),
             Command::Submit { task, .. } => self.feed(Event::Submitted { task }),
-            Command::Look(at) => self.look(at),
             Command::Forget { task } => {
                 self.disk.remove(&task);
             }
             Command::WakeAt(_) | Command::Acknowledge { .. } => {}
+        }
+    }
+
+    fn act_on(&mut self, at: At, action: Action, lucky: bool) {
+        let failed = Change::Failed { reason: "Error: dice".to_owned() };
+        match action {
+            Action::Look => self.look(at),
+            Action::Pull if lucky => self.changed(at, Change::Pulled { digest: "sha256:1".to_owned() }),
+            Action::Create if lucky => self.changed(at, Change::Created { bindings: Vec::new() }),
+            Action::Start if lucky => self.changed(at, Change::Started),
+            Action::Pull | Action::Create => self.changed(at, failed),
+            Action::Start => {
+                self.ended.insert(at.clone());
+                self.changed(at, failed);
+            }
+            Action::Terminate if lucky => self.exit(at, 143),
+            Action::Terminate => {}
+            Action::Kill => self.exit(at, 137),
+            Action::Drain if lucky => self.changed(at, Change::LogsShipped),
+            Action::Drain => {
+                self.open.push(Command::Do { at: at.clone(), action });
+                self.changed(at, Change::LogsOverdue);
+            }
+            Action::Release => self.changed(at, Change::Released),
         }
     }
 

@@ -34,7 +34,7 @@ impl AwsLogs {
                     return Err(format!("awslogs-region {value} is not this node's region; write {region}"));
                 }
                 "mode" => logs.blocking = blocking(value)?,
-                "max-buffer-size" => logs.buffer_bytes = size(value)?,
+                "max-buffer-size" => logs.buffer_bytes = super::size(value).ok_or_else(|| bad_size(value))?,
                 _ => return Err(format!("the log option {name} is not supported; remove it")),
             }
         }
@@ -55,21 +55,6 @@ fn blocking(mode: &str) -> Result<bool, String> {
         "non-blocking" => Ok(false),
         _ => Err(format!("the log option mode must be blocking or non-blocking, not {mode}")),
     }
-}
-
-/// Bytes of a size as Docker writes it: a number, with `b`, `k`, `m` or `g` behind it, and perhaps a `b` more.
-fn size(text: &str) -> Result<u64, String> {
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match lower[digits.len()..].trim_end_matches('b') {
-        "" => 0,
-        "k" | "ki" => 10,
-        "m" | "mi" => 20,
-        "g" | "gi" => 30,
-        _ => return Err(bad_size(text)),
-    };
-    let number: u64 = digits.trim().parse().map_err(|_| bad_size(text))?;
-    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(|| bad_size(text))
 }
 
 fn bad_size(text: &str) -> String {

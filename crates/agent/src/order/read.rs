@@ -1,6 +1,6 @@
 //! From the agent protocol's task to an order.
 
-use super::{AwsLogs, ContainerOrder, Network, Port, STOP_TIMEOUT_DEFAULT_S, TaskOrder, Ulimit};
+use super::{AwsLogs, ContainerOrder, Network, Port, STOP_TIMEOUT_DEFAULT_S, TaskOrder, Tmpfs, Ulimit};
 use crate::task::Desired;
 use std::net::Ipv4Addr;
 use wire::acs::{self, docker};
@@ -124,7 +124,7 @@ impl Reader {
         order.dns_search = host.dns_search.unwrap_or_default();
         order.extra_hosts = host.extra_hosts.iter().flatten().map(|text| extra_host(text)).collect::<Result<_, _>>()?;
         order.ulimits = host.ulimits.into_iter().flatten().map(ulimit).collect::<Result<_, _>>()?;
-        order.tmpfs = host.tmpfs.unwrap_or_default();
+        order.tmpfs = host.tmpfs.into_iter().flatten().map(tmpfs).collect::<Result<_, _>>()?;
         order.sysctls = host.sysctls.unwrap_or_default();
         order.logs = self.logs(host.log_config)?;
         Ok(())
@@ -244,4 +244,12 @@ fn ulimit(limit: docker::Ulimit) -> Result<Ulimit, String> {
     let name = limit.name.ok_or("a limit of its ulimits has no name")?;
     let value = |number: Option<i64>| u64::try_from(number.unwrap_or(-1)).unwrap_or(u64::MAX);
     Ok(Ulimit { name, soft: value(limit.soft), hard: value(limit.hard) })
+}
+
+fn tmpfs((path, options): (String, String)) -> Result<Tmpfs, String> {
+    let (sizes, options): (Vec<&str>, Vec<&str>) =
+        options.split(',').filter(|option| !option.is_empty()).partition(|option| option.starts_with("size="));
+    let size_bytes = sizes.last().and_then(|option| super::size(option.trim_start_matches("size=")));
+    let size_bytes = size_bytes.ok_or_else(|| format!("its tmpfs {path} needs a size, such as size=64m"))?;
+    Ok(Tmpfs { path, size_bytes, options: options.into_iter().map(str::to_owned).collect() })
 }

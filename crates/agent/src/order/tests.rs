@@ -19,7 +19,7 @@ fn full_task() -> Value {
     let config = json!({ "User": "www", "WorkingDir": "/srv", "Labels": { "k": "v" } }).to_string();
     let host_config = json!({
         "NetworkMode": "host", "MemoryReservation": 1048576, "ReadonlyRootfs": true, "CapDrop": ["ALL"],
-        "Ulimits": [{ "Name": "nofile", "Soft": 10, "Hard": -1 }], "Dns": ["10.0.0.2"], "ExtraHosts": ["db:10.0.0.3"],
+        "Ulimits": [{ "Name": "nofile", "Soft": 10, "Hard": -1 }], "Dns": ["10.0.0.2"], "ExtraHosts": ["db:10.0.0.3"], "Tmpfs": { "/tmp": "rw,size=64m,noexec" },
         "LogConfig": { "Type": "awslogs", "Config": { "awslogs-group": "g", "awslogs-region": "eu-west-1", "mode": "blocking" } }
     })
     .to_string();
@@ -83,7 +83,16 @@ fn a_container_is_read_from_all_three_places() {
           "hard": 18446744073709551615
         }
       ],
-      "tmpfs": {},
+      "tmpfs": [
+        {
+          "path": "/tmp",
+          "size_bytes": 67108864,
+          "options": [
+            "rw",
+            "noexec"
+          ]
+        }
+      ],
       "shm_bytes": null,
       "sysctls": {},
       "dns": [
@@ -138,6 +147,7 @@ fn what_cannot_be_done_is_refused_by_name() {
     check(host(json!({ "Privileged": true })), "privileged");
     check(host(json!({ "NetworkMode": "awsvpc" })), "network mode awsvpc");
     check(host(json!({ "ExtraHosts": ["db"] })), "name:address");
+    check(host(json!({ "Tmpfs": { "/tmp": "rw" } })), "needs a size");
     check(log("fluentd", "mode", "blocking"), "log driver fluentd");
     check(log("awslogs", "awslogs-region", "us-east-1"), "not this node's region");
     check(log("awslogs", "awslogs-multiline-pattern", "^x"), "awslogs-multiline-pattern is not supported");

@@ -316,7 +316,7 @@ impl Containers {
         drop(entry.start_word.lock().take());
         // An error means that nobody follows it any more, which is as good.
         let mut over = entry.over.clone();
-        let _nobody = over.wait_for(|over| *over).await;
+        drop(over.wait_for(|over| *over).await);
         self.discard(id, &entry.dir).await?;
         self.inner.entries.lock().remove(id);
         Ok(())

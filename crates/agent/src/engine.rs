@@ -1,0 +1,268 @@
+//! The engine: feeds the machine with what happens, and carries out what it says.
+//!
+//! Every command becomes a job, a future of its own whose result is the machine's next event. What a
+//! job needs to know of a task it is given when it starts; nothing but the machine changes a task.
+
+mod jobs;
+mod writer;
+
+pub use jobs::{Hands, Online};
+
+use crate::AgentError;
+use crate::drivers::{ContainerId, Outcome, Status};
+use crate::machine::{Action, At, Change, Command, Event, Found, Machine};
+use crate::session::{Heard, Outgoing};
+use crate::task::{Desired, Stage, Task};
+use base::{Names, OsSecrets, Secrets};
+use jobs::{Subject, exit_of};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use writer::{Work, Writer};
+
+/// The engine's two ends towards the session.
+pub struct Link {
+    pub heard: mpsc::UnboundedReceiver<Heard>,
+    pub outgoing: mpsc::UnboundedSender<Outgoing>,
+}
+
+pub struct Engine {
+    machine: Machine,
+    hands: Hands,
+    /// Containers as the drivers found them at the start.
+    found: BTreeMap<ContainerId, Status>,
+    /// Containers whose output is being shipped, or was.
+    shipped: BTreeSet<ContainerId>,
+    jobs: JoinSet<()>,
+    works: mpsc::UnboundedSender<Work>,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Engine {
+    /// Takes up the saved tasks, and the containers `found` on the machine; those of no task are removed.
+    ///
+    /// `events` is what `hands` report to. Channels are unbounded: a container gives a handful of events.
+    ///
+    /// # Errors
+    /// When the saved tasks cannot be read.
+    pub fn start(
+        hands: Hands,
+        events: mpsc::UnboundedReceiver<Event>,
+        found: Vec<(ContainerId, Status)>,
+    ) -> Result<Self, AgentError> {
+        let tasks = hands.saved.tasks().map_err(AgentError::Saved)?;
+        let known = tasks.iter().map(|task| task.order.arn.clone()).collect();
+        let (works, to_write) = mpsc::unbounded_channel();
+        let mut jobs = JoinSet::new();
+        jobs.spawn(Writer::new(hands.saved.clone(), known, hands.events.clone()).run(to_write));
+        let mut seed = [0; 16];
+        OsSecrets.fill(&mut seed);
+        let machine = Machine::new(Names::new(seed));
+        let (found, shipped) = (found.into_iter().collect(), BTreeSet::new());
+        let mut engine = Self { machine, hands, found, shipped, jobs, works, events };
+        engine.remove_strays(&tasks);
+        let commands = engine.machine.restore(tasks);
+        engine.perform(commands, None);
+        Ok(engine)
+    }
+
+    /// Works for the control plane until the session is gone.
+    ///
+    /// # Errors
+    /// When a job panicked: what it should have answered never comes.
+    pub async fn run(mut self, mut link: Link) -> Result<(), AgentError> {
+        loop {
+            tokio::select! {
+                Some(event) = self.events.recv() => self.step(event, Some(&link)),
+                heard = link.heard.recv() => match heard {
+                    Some(Heard::Event(event)) => self.step(event, Some(&link)),
+                    Some(Heard::Manifest { message, running }) => self.compare(message, &running, &link),
+                    None => return Ok(()),
+                },
+                Some(job) = self.jobs.join_next() => intact(job)?,
+            }
+        }
+    }
+
+    /// Stops every task and works until nothing runs. Ends are noted, for the next start to report them.
+    ///
+    /// Answers how many containers it stopped.
+    ///
+    /// # Errors
+    /// When a job panicked.
+    pub async fn stop_all(mut self) -> Result<usize, AgentError> {
+        let running = self.found.values().filter(|status| matches!(status, Status::Running { .. })).count();
+        for task in self.machine.tasks().map(|task| task.order.arn.clone()).collect::<Vec<_>>() {
+            self.step(Event::Stop { task }, None);
+        }
+        while !(self.machine.is_still() && self.events.is_empty()) {
+            tokio::select! {
+                Some(event) = self.events.recv() => self.step(event, None),
+                Some(job) = self.jobs.join_next() => intact(job)?,
+            }
+        }
+        Ok(running)
+    }
+
+    fn step(&mut self, event: Event, link: Option<&Link>) {
+        tracing::debug!(?event);
+        let commands = self.machine.step(event, client::now());
+        self.perform(commands, link);
+    }
+
+    fn perform(&mut self, commands: Vec<Command>, link: Option<&Link>) {
+        for command in commands {
+            tracing::debug!(?command);
+            match command {
+                Command::Persist { task } => self.persist(task),
+                // The writer takes both in turn, so that nothing is written after it was removed.
+                Command::Forget { task } => self.write(Work::Forget { task }),
+                Command::Acknowledge { message } => say(link, Outgoing::Acknowledge { message }),
+                Command::WakeAt(at) => _ = self.jobs.spawn(self.hands.clone().wake_at(at)),
+                Command::Submit { task, report } => {
+                    if let Some(known) = self.machine.task(&task) {
+                        let cluster = known.order.cluster.clone();
+                        self.jobs.spawn(self.hands.clone().submit(task, cluster, report));
+                    }
+                }
+                Command::Do { at, action } => {
+                    if let Some(subject) = self.subject(&at) {
+                        self.act(subject, action);
+                    }
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, subject: Subject, action: Action) {
+        let (hands, jobs) = (self.hands.clone(), &mut self.jobs);
+        match action {
+            Action::Pull => _ = jobs.spawn(hands.pull(subject)),
+            Action::Create => _ = jobs.spawn(hands.create(subject)),
+            Action::Start => {
+                // From here on there may be output.
+                self.ship(&subject);
+                self.jobs.spawn(hands.start(subject));
+            }
+            Action::Terminate => _ = jobs.spawn(hands.terminate(subject)),
+            Action::Kill => _ = jobs.spawn(hands.kill(subject)),
+            Action::Release => _ = jobs.spawn(hands.release(subject)),
+            Action::Look => self.look(subject),
+            Action::Drain => self.drain(subject),
+        }
+    }
+
+    fn subject(&self, at: &At) -> Option<Subject> {
+        let task = self.machine.task(&at.task)?;
+        let index = task.position(&at.container)?;
+        let container = &task.containers[index];
+        Some(Subject {
+            at: at.clone(),
+            id: container.runtime_id.parse().ok()?,
+            order: task.order.clone(),
+            index,
+            digest: container.image_digest.as_ref().and_then(|digest| digest.parse().ok()),
+        })
+    }
+
+    /// Tells the machine what is there of a restored container, and follows what runs.
+    fn look(&mut self, subject: Subject) {
+        let found = match self.found.remove(&subject.id) {
+            None => Found::Nothing,
+            Some(Status::Created) => return self.begin_anew(subject),
+            Some(Status::Exited(exit)) if matches!(exit.outcome, Outcome::NotStarted { .. }) => {
+                return self.begin_anew(subject);
+            }
+            Some(Status::Exited(exit)) => {
+                self.ship(&subject);
+                Found::Exited(exit_of(exit))
+            }
+            Some(Status::Running { .. }) => {
+                self.ship(&subject);
+                self.jobs.spawn(self.hands.clone().wait(subject.clone()));
+                Found::Running
+            }
+        };
+        self.hands.report(subject.at, Change::Found(found));
+    }
+
+    /// What was made and never ran is removed; whether it is made again is the machine's affair.
+    fn begin_anew(&mut self, subject: Subject) {
+        let hands = self.hands.clone();
+        self.jobs.spawn(async move {
+            hands.remove(subject.id).await;
+            hands.report(subject.at, Change::Found(Found::Nothing));
+        });
+    }
+
+    /// Starts to ship a container's output, once, if it goes anywhere.
+    fn ship(&mut self, subject: &Subject) {
+        let (Some(online), Some(logs)) = (&self.hands.online, &subject.container().logs) else { return };
+        if !self.shipped.insert(subject.id.clone()) {
+            return;
+        }
+        match self.hands.shipper(online, subject, logs) {
+            Ok(shipper) => _ = self.jobs.spawn(self.hands.clone().ship(subject.at.clone(), shipper)),
+            Err(error) => {
+                tracing::error!(container = %subject.id, %error, "the container's output cannot be shipped");
+                self.hands.report(subject.at.clone(), Change::LogsShipped);
+            }
+        }
+    }
+
+    /// The shipper itself says when it is done; here it is only waited for.
+    fn drain(&mut self, subject: Subject) {
+        let (hands, logs) = (self.hands.clone(), &subject.container().logs);
+        match (logs.is_some(), self.shipped.contains(&subject.id)) {
+            (true, true) => _ = self.jobs.spawn(hands.wait_for_logs(subject.at)),
+            // Kept for the next start, which can ship it.
+            (true, false) if hands.online.is_none() => {}
+            (true, false) | (false, _) => hands.report(subject.at, Change::LogsShipped),
+        }
+    }
+
+    fn persist(&mut self, task: String) {
+        let Some((known, revision)) = self.machine.snapshot(&task) else { return };
+        match serde_json::to_vec(known) {
+            Ok(bytes) => self.write(Work::Write { task, bytes, revision }),
+            // Only a map with keys that are no texts could fail, and there is none.
+            Err(error) => tracing::error!(task, %error, "a task cannot be written"),
+        }
+    }
+
+    fn write(&self, work: Work) {
+        // The writer lives as long as the engine's jobs do.
+        _ = self.works.send(work);
+    }
+
+    /// Asks to confirm the stop of what runs here and is not in the manifest.
+    fn compare(&self, message: String, running: &BTreeSet<String>, link: &Link) {
+        let lacking = self.machine.tasks().filter(|task| {
+            task.desired == Desired::Running && task.stage() != Stage::Stopped && !running.contains(&task.order.arn)
+        });
+        let tasks: Vec<_> = lacking.map(|task| (task.order.arn.clone(), task.order.cluster.clone())).collect();
+        if !tasks.is_empty() {
+            say(Some(link), Outgoing::Lacking { message, tasks });
+        }
+    }
+
+    fn remove_strays(&mut self, tasks: &[Task]) {
+        let ours: BTreeSet<&str> = tasks.iter().flat_map(|task| &task.containers).map(|it| &*it.runtime_id).collect();
+        let strays: Vec<ContainerId> = self.found.keys().filter(|id| !ours.contains(id.as_str())).cloned().collect();
+        for id in strays {
+            tracing::warn!(container = %id, "a container of no task is removed");
+            self.found.remove(&id);
+            let hands = self.hands.clone();
+            self.jobs.spawn(async move { hands.remove(id).await });
+        }
+    }
+}
+
+fn say(link: Option<&Link>, what: Outgoing) {
+    // A session that is gone ends the engine, too.
+    _ = link.map(|link| link.outgoing.send(what));
+}
+
+fn intact(job: Result<(), JoinError>) -> Result<(), AgentError> {
+    job.map_err(|panic| AgentError::Job(panic.to_string()))
+}

@@ -1,0 +1,266 @@
+//! The jobs: one future for each thing that is done to a container.
+
+use crate::backoff::Backoff;
+use crate::drivers::{ContainerId, Containers, Error, Exit as Ended, Outcome, Output, Signal};
+use crate::images::Images;
+use crate::launch::Launch;
+use crate::logs::{Shipper, open_stream};
+use crate::machine::{At, Change, Event, Exit, Report};
+use crate::order::{AwsLogs, ContainerOrder, TaskOrder};
+use crate::saved::Saved;
+use crate::submit;
+use crate::task::Binding;
+use base::Timestamp;
+use client::AwsClient;
+use oci::Digest;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// How long a container's creation, and its start, may take (the ECS agent's defaults).
+const CREATE_TIMEOUT: Duration = Duration::from_secs(4 * 60);
+const START_TIMEOUT: Duration = Duration::from_secs(3 * 60);
+/// How long a task's end is not reported because its last output is still being shipped: who waits for
+/// the end and then reads the logs should find them.
+const LOGS_WAIT: Duration = Duration::from_secs(5);
+/// When SIGKILL follows the stop signal is the machine's decision, not the driver's.
+const STOP_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Pauses between attempts to remove a container.
+const REMOVE_RETRY_MIN: Duration = Duration::from_millis(500);
+const REMOVE_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// The `reason` of a container whose memory limit was hit, as ECS words it (Amazon ECS Developer Guide,
+/// "Stopped tasks error messages").
+const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+
+/// What jobs work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Hands {
+    pub containers: Containers,
+    pub saved: Saved,
+    pub host_name: Arc<str>,
+    /// None while the node only stops what runs.
+    pub online: Option<Online>,
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+/// What takes a control plane.
+#[derive(Clone)]
+pub struct Online {
+    pub aws: AwsClient,
+    pub images: Images,
+}
+
+/// The container that a job is about.
+#[derive(Clone)]
+pub struct Subject {
+    pub at: At,
+    pub id: ContainerId,
+    pub order: Arc<TaskOrder>,
+    /// Among the order's containers.
+    pub index: usize,
+    /// Of its image, once that is pulled.
+    pub digest: Option<Digest>,
+}
+
+impl Subject {
+    pub fn container(&self) -> &ContainerOrder {
+        &self.order.containers[self.index]
+    }
+
+    fn stream(&self, logs: &AwsLogs) -> String {
+        logs.stream.clone().unwrap_or_else(|| self.id.to_string())
+    }
+}
+
+impl Hands {
+    pub fn report(&self, at: At, change: Change) {
+        // Without an engine nobody needs to know.
+        _ = self.events.send(Event::Container { at, change });
+    }
+
+    pub async fn pull(self, subject: Subject) {
+        let Some(online) = &self.online else { return };
+        let resolved =
+            |digest: &Digest| self.report(subject.at.clone(), Change::Resolved { digest: digest.to_string() });
+        let change = match online.images.prepare(&subject.container().image, resolved).await {
+            Ok(image) => Change::Pulled { digest: image.digest.to_string() },
+            Err(error) => Change::Failed { reason: format!("CannotPullContainerError: {error}") },
+        };
+        self.report(subject.at, change);
+    }
+
+    pub async fn create(self, subject: Subject) {
+        let Some(online) = &self.online else { return };
+        let creating = timeout(CREATE_TIMEOUT, self.try_create(online, &subject));
+        let change = match creating.await {
+            Ok(Ok(bindings)) => Change::Created { bindings },
+            Ok(Err(reason)) => Change::Failed { reason },
+            Err(_elapsed) => timed_out("created", CREATE_TIMEOUT),
+        };
+        self.report(subject.at, change);
+    }
+
+    /// Opens the log stream meanwhile, as a log driver that cannot write fails its container.
+    async fn try_create(&self, online: &Online, subject: &Subject) -> Result<Vec<Binding>, String> {
+        let missing = || "CannotCreateContainerError: the image is gone from the node; run the task again".to_owned();
+        let digest = subject.digest.as_ref().ok_or_else(missing)?;
+        let image = online.images.cached(digest).await.ok().flatten().ok_or_else(missing)?;
+        let launch = Launch {
+            task: &subject.order,
+            container: subject.container(),
+            runtime_id: subject.id.as_str(),
+            image: &image,
+            host_name: &self.host_name,
+        };
+        let spec = launch.spec();
+        let opening = async {
+            match &subject.container().logs {
+                Some(logs) => open_stream(&online.aws, logs, &subject.stream(logs)).await,
+                None => Ok(()),
+            }
+        };
+        let (created, opened) = tokio::join!(self.containers.create(&subject.id, &spec), opening);
+        let created = created.map_err(|error| reason(&error))?;
+        match opened {
+            Err(error) if !error.is_transient() => Err(format!("CannotStartContainerError: {error}")),
+            // What may pass is left to the shipper, which tries again.
+            _ => Ok(launch.bindings(&created.bindings)),
+        }
+    }
+
+    pub async fn start(self, subject: Subject) {
+        let change = match timeout(START_TIMEOUT, self.containers.start(&subject.id)).await {
+            Ok(Ok(_status)) => Change::Started,
+            Ok(Err(error)) => Change::Failed { reason: reason(&error) },
+            Err(_elapsed) => timed_out("started", START_TIMEOUT),
+        };
+        let started = change == Change::Started;
+        self.report(subject.at.clone(), change);
+        if started {
+            self.wait(subject).await;
+        }
+    }
+
+    /// Reports the container's end when it comes.
+    pub async fn wait(self, subject: Subject) {
+        let exit = match self.containers.wait(&subject.id).await {
+            Ok(exit) => exit_of(exit),
+            Err(error) => Exit { code: None, reason: Some(reason(&error)) },
+        };
+        self.report(subject.at, Change::Exited(exit));
+    }
+
+    /// Sends the stop signal; whether the container heeds it, its end tells.
+    pub async fn terminate(self, subject: Subject) {
+        if let Err(error) = self.containers.stop(&subject.id, STOP_GRACE).await {
+            tracing::warn!(container = %subject.id, %error, "the container could not be asked to stop");
+        }
+    }
+
+    pub async fn kill(self, subject: Subject) {
+        match self.containers.signal(&subject.id, Signal::KILL).await {
+            Ok(()) | Err(Error::NotRunning(_)) => {}
+            Err(error) => tracing::error!(container = %subject.id, %error, "the container could not be killed"),
+        }
+    }
+
+    pub async fn release(self, subject: Subject) {
+        self.remove(subject.id).await;
+        self.report(subject.at, Change::Released);
+    }
+
+    /// Removes a container, killed first if it runs, for as long as that takes.
+    pub async fn remove(&self, id: ContainerId) {
+        let mut backoff = Backoff::new(REMOVE_RETRY_MIN, REMOVE_RETRY_MAX);
+        while let Err(error) = self.try_remove(&id).await {
+            tracing::error!(container = %id, %error, "the container could not be removed; trying again");
+            backoff.wait().await;
+        }
+    }
+
+    async fn try_remove(&self, id: &ContainerId) -> Result<(), Error> {
+        match self.containers.remove(id).await {
+            Err(Error::Running(_)) => {
+                self.containers.stop(id, Duration::ZERO).await?;
+                self.containers.remove(id).await
+            }
+            other => other,
+        }
+    }
+
+    /// Takes up the shipping of a container's output.
+    pub fn shipper(&self, online: &Online, subject: &Subject, logs: &AwsLogs) -> Result<Shipper<Output>, Error> {
+        let (stream, producer) = (subject.stream(logs), subject.id.to_string());
+        let note = self.saved.shipping(subject.order.id(), &producer);
+        let output = |offset| self.containers.output(&subject.id, offset);
+        Shipper::open(online.aws.clone(), logs.clone(), stream, producer, note, output)
+    }
+
+    pub async fn ship(self, at: At, shipper: Shipper<Output>) {
+        if let Err(error) = shipper.run().await {
+            tracing::error!(container = at.container, task = at.task, %error, "the container's output is lost");
+        }
+        self.report(at, Change::LogsShipped);
+    }
+
+    pub async fn wait_for_logs(self, at: At) {
+        tokio::time::sleep(LOGS_WAIT).await;
+        self.report(at, Change::LogsOverdue);
+    }
+
+    pub async fn submit(self, task: String, cluster: String, report: Report) {
+        let Some(online) = &self.online else { return };
+        submit::submit(&online.aws, &task, &cluster, &report).await;
+        _ = self.events.send(Event::Submitted { task });
+    }
+
+    pub async fn wake_at(self, at: Timestamp) {
+        let ms = at.millis_since(client::now()).max(0).cast_unsigned();
+        // A little late rather than early: an early tick finds nothing to do, and there is no other.
+        tokio::time::sleep(Duration::from_millis(ms + 1)).await;
+        _ = self.events.send(Event::Tick);
+    }
+}
+
+/// `ErrorName: text`, as `describe-tasks` shows it.
+fn reason(error: &Error) -> String {
+    format!("{}: {error}", error.ecs_name())
+}
+
+fn timed_out(stage: &str, limit: Duration) -> Change {
+    let reason =
+        format!("DockerTimeoutError: Could not transition to {stage}; timed out after waiting {} s", limit.as_secs());
+    Change::Failed { reason }
+}
+
+pub fn exit_of(ended: Ended) -> Exit {
+    let code = ended.code();
+    let reason = match ended.outcome {
+        _ if ended.oom_killed => Some(OUT_OF_MEMORY.to_owned()),
+        Outcome::Exited { .. } | Outcome::Signaled { .. } => None,
+        Outcome::NotStarted { message } => Some(format!("CannotStartContainerError: {message}")),
+        Outcome::Lost { message } => Some(format!("ContainerRuntimeError: {message}")),
+    };
+    Exit { code, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_told_in_ecs_words() {
+        fn check(outcome: Outcome, oom_killed: bool, code: Option<i32>, reason: Option<&str>) {
+            let ended = Ended { outcome, oom_killed, started_at: None, ended_at: Timestamp::default() };
+            let exit = exit_of(ended);
+            assert_eq!((exit.code, exit.reason.as_deref()), (code, reason));
+        }
+        check(Outcome::Exited { code: 3 }, false, Some(3), None);
+        check(Outcome::Signaled { signal: 15 }, false, Some(143), None);
+        check(Outcome::Signaled { signal: 9 }, true, Some(137), Some(OUT_OF_MEMORY));
+        let lost = Outcome::Lost { message: "gone".to_owned() };
+        check(lost, false, None, Some("ContainerRuntimeError: gone"));
+    }
+}

@@ -1,0 +1,271 @@
+//! From an order and an image to what the drivers are asked for. Pure.
+
+use crate::drivers::network::Binding as Published;
+use crate::drivers::{ContainerSpec, Dns, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, Tmpfs, Ulimit};
+use crate::images::Image;
+use crate::order::{ContainerOrder, Network, TaskOrder};
+use crate::task::Binding;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The weight of a container that asks for none: the least that Linux has, as the ECS agent gives it
+/// (Amazon ECS API Reference, ContainerDefinition, "cpu").
+const CPU_SHARES_DEFAULT: u64 = 2;
+/// Processes and threads of a container: half of the pids of a usual Linux host (32,768), so that no
+/// single one takes them all.
+const PIDS_LIMIT: u64 = 16_384;
+/// Room for the output of a container without log driver: its first words, for whoever looks for them here.
+const UNSHIPPED_OUTPUT_BYTES: u64 = 64 << 10;
+/// Docker's host name for a container is the beginning of its id.
+const HOSTNAME_CHARS: usize = 12;
+/// Where published ports are reached.
+const ANY_ADDRESS: &str = "0.0.0.0";
+
+/// What is launched, on a host of that name.
+pub struct Launch<'a> {
+    pub task: &'a TaskOrder,
+    pub container: &'a ContainerOrder,
+    pub runtime_id: &'a str,
+    pub image: &'a Image,
+    pub host_name: &'a str,
+}
+
+impl Launch<'_> {
+    pub fn spec(&self) -> ContainerSpec {
+        let Self { task, container, image, .. } = self;
+        let or_image = |own: &String, image: &String| if own.is_empty() { image.clone() } else { own.clone() };
+        let memory_mib = container.memory_mib.or(task.memory_mib);
+        ContainerSpec {
+            args: self.args(),
+            env: self.environment(),
+            cwd: or_image(&container.working_dir, &image.config.working_dir),
+            user: or_image(&container.user, &image.config.user),
+            hostname: self.hostname(),
+            layers: image.layers.clone(),
+            network: self.network(),
+            dns: Dns {
+                servers: container.dns.clone(),
+                search: container.dns_search.clone(),
+                extra_hosts: container.extra_hosts.clone(),
+            },
+            cpu_shares: Some(container.cpu_shares.unwrap_or(CPU_SHARES_DEFAULT)),
+            memory_limit_bytes: memory_mib.map(|mib| mib << 20),
+            memory_reservation_bytes: container.memory_reservation_bytes,
+            pids_limit: Some(PIDS_LIMIT),
+            readonly_rootfs: container.readonly_rootfs,
+            cap_add: container.cap_add.clone(),
+            cap_drop: container.cap_drop.clone(),
+            privileged: false,
+            ulimits: container.ulimits.iter().map(ulimit).collect(),
+            init: false,
+            tmpfs: container.tmpfs.iter().map(tmpfs).collect(),
+            shm_bytes: container.shm_bytes,
+            mounts: Vec::new(),
+            sysctls: container.sysctls.clone(),
+            stop_signal: image.config.stop_signal.clone().unwrap_or_default(),
+            output: self.output(),
+        }
+    }
+
+    /// As Docker merges them: a container's own entry point also does away with the image's command.
+    fn args(&self) -> Vec<String> {
+        let own = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
+        let image = &self.image.config;
+        let (entry_point, command) = (own(&self.container.entry_point), own(&self.container.command));
+        let command = match (&entry_point, command) {
+            (_, Some(command)) => command,
+            (Some(_), None) => Vec::new(),
+            (None, None) => image.cmd.clone(),
+        };
+        let mut args = entry_point.unwrap_or_else(|| image.entrypoint.clone());
+        args.extend(command);
+        args
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let image = self.image.config.env.iter().filter_map(|pair| pair.split_once('='));
+        let mut environment: BTreeMap<String, String> =
+            image.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        environment.extend(self.container.environment.clone());
+        environment
+    }
+
+    fn hostname(&self) -> String {
+        match self.task.network {
+            _ if !self.container.hostname.is_empty() => self.container.hostname.clone(),
+            Network::Host => self.host_name.to_owned(),
+            Network::None | Network::Bridge => self.runtime_id.chars().take(HOSTNAME_CHARS).collect(),
+        }
+    }
+
+    fn network(&self) -> NetworkMode {
+        match self.task.network {
+            _ if self.container.network_disabled => NetworkMode::None,
+            Network::None => NetworkMode::None,
+            Network::Host => NetworkMode::Host,
+            Network::Bridge => NetworkMode::Bridge {
+                ports: self
+                    .container
+                    .ports
+                    .iter()
+                    .map(|port| PortMapping {
+                        container_port: port.container_port,
+                        host_port: port.host_port,
+                        protocol: if port.udp { Protocol::Udp } else { Protocol::Tcp },
+                    })
+                    .collect(),
+            },
+        }
+    }
+
+    fn output(&self) -> OutputSpec {
+        match &self.container.logs {
+            None => OutputSpec { overflow: Overflow::Drop, bytes_max: UNSHIPPED_OUTPUT_BYTES },
+            Some(logs) => OutputSpec {
+                overflow: if logs.blocking { Overflow::Block } else { Overflow::Drop },
+                bytes_max: logs.buffer_bytes,
+            },
+        }
+    }
+
+    /// Where the container's ports are reached, once the drivers have published them.
+    pub fn bindings(&self, published: &[Published]) -> Vec<Binding> {
+        let binding = |container_port, host_port, protocol: String| Binding {
+            bind_ip: ANY_ADDRESS.to_owned(),
+            container_port,
+            host_port,
+            protocol,
+        };
+        match self.task.network {
+            // In the host's own network a port is simply there.
+            Network::Host => {
+                let own = self.container.ports.iter();
+                let protocol = |udp| if udp { Protocol::Udp } else { Protocol::Tcp }.to_string();
+                own.map(|port| binding(port.container_port, port.container_port, protocol(port.udp))).collect()
+            }
+            Network::None | Network::Bridge => {
+                let published = published.iter();
+                published.map(|it| binding(it.container_port, it.host_port, it.protocol.to_string())).collect()
+            }
+        }
+    }
+}
+
+fn ulimit(limit: &crate::order::Ulimit) -> Ulimit {
+    Ulimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard }
+}
+
+fn tmpfs(mount: &crate::order::Tmpfs) -> Tmpfs {
+    Tmpfs { target: mount.path.clone(), size_bytes: mount.size_bytes, options: mount.options.clone() }
+}
+
+/// Where an image's layers lie, lowest first, without those that a later layer hides altogether.
+pub fn visible_layers(layers: Vec<(PathBuf, bool)>) -> Vec<PathBuf> {
+    let lowest = layers.iter().rposition(|(_, hides)| *hides).unwrap_or(0);
+    layers.into_iter().skip(lowest).map(|(path, _)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::{AwsLogs, Port};
+    use oci::image_config::ContainerConfig;
+
+    fn texts(list: &[&str]) -> Vec<String> {
+        list.iter().map(ToString::to_string).collect()
+    }
+
+    fn image() -> Image {
+        let config = ContainerConfig {
+            entrypoint: texts(&["/entry"]),
+            cmd: texts(&["image-arg"]),
+            env: texts(&["PATH=/bin", "A=image", "odd"]),
+            user: "www".to_owned(),
+            working_dir: "/srv".to_owned(),
+            stop_signal: Some("SIGQUIT".to_owned()),
+            ..ContainerConfig::default()
+        };
+        Image { digest: oci::Digest::of(b""), config, layers: vec!["/layers/1".into()] }
+    }
+
+    fn with<T>(task: &TaskOrder, container: &ContainerOrder, look: impl FnOnce(&Launch<'_>) -> T) -> T {
+        let (image, runtime_id) = (image(), "0123456789abcdef");
+        look(&Launch { task, container, runtime_id, image: &image, host_name: "host" })
+    }
+
+    #[test]
+    fn entry_point_and_command_are_merged_as_docker_does() {
+        fn check(entry_point: Option<&[&str]>, command: Option<&[&str]>, expect: &[&str]) {
+            let (entry_point, command) = (entry_point.map(texts), command.map(texts));
+            let container = ContainerOrder { entry_point, command, ..ContainerOrder::default() };
+            assert_eq!(with(&TaskOrder::default(), &container, |launch| launch.spec().args), expect);
+        }
+        check(None, None, &["/entry", "image-arg"]);
+        check(None, Some(&["own"]), &["/entry", "own"]);
+        check(Some(&["/own"]), None, &["/own"]);
+        check(Some(&["/own"]), Some(&["arg"]), &["/own", "arg"]);
+        check(Some(&[]), Some(&[]), &["/entry", "image-arg"]);
+    }
+
+    #[test]
+    fn what_the_order_leaves_open_comes_from_the_image() {
+        let task = TaskOrder { memory_mib: Some(64), ..TaskOrder::default() };
+        let environment = [("A".to_owned(), "own".to_owned())].into();
+        let container = ContainerOrder { environment, user: "0".to_owned(), ..ContainerOrder::default() };
+        let spec = with(&task, &container, |launch| launch.spec());
+        assert_eq!(
+            spec.env,
+            BTreeMap::from([("A", "own"), ("PATH", "/bin")].map(|(k, v)| (k.to_owned(), v.to_owned())))
+        );
+        assert_eq!((spec.user.as_str(), spec.cwd.as_str(), spec.stop_signal.as_str()), ("0", "/srv", "SIGQUIT"));
+        assert_eq!((spec.memory_limit_bytes, spec.cpu_shares), (Some(64 << 20), Some(2)));
+        assert_eq!((spec.hostname.as_str(), spec.output.bytes_max), ("0123456789ab", UNSHIPPED_OUTPUT_BYTES));
+    }
+
+    #[test]
+    fn output_that_is_shipped_waits_or_is_dropped_as_the_mode_says() {
+        let logs = AwsLogs { blocking: true, buffer_bytes: 5, ..AwsLogs::default() };
+        let container = ContainerOrder { logs: Some(logs), ..ContainerOrder::default() };
+        let output = with(&TaskOrder::default(), &container, |launch| launch.spec().output);
+        assert_eq!(output, OutputSpec { overflow: Overflow::Block, bytes_max: 5 });
+    }
+
+    #[test]
+    fn ports_are_published_by_network_mode() {
+        fn check(network: Network, network_disabled: bool, expect: NetworkMode, bindings: &[(u16, u16)]) {
+            let task = TaskOrder { network, ..TaskOrder::default() };
+            let ports = vec![Port { container_port: 80, host_port: None, udp: false }];
+            let container = ContainerOrder { ports, network_disabled, ..ContainerOrder::default() };
+            let published = match expect {
+                NetworkMode::Bridge { .. } => {
+                    vec![Published { container_port: 80, host_port: 49_153, protocol: Protocol::Tcp }]
+                }
+                _ => Vec::new(),
+            };
+            with(&task, &container, |launch| {
+                assert_eq!(launch.spec().network, expect);
+                let told = launch.bindings(&published);
+                let told: Vec<_> = told.iter().map(|it| (it.container_port, it.host_port)).collect();
+                assert_eq!(told, bindings);
+            });
+        }
+        let port = PortMapping { container_port: 80, host_port: None, protocol: Protocol::Tcp };
+        check(Network::Bridge, false, NetworkMode::Bridge { ports: vec![port] }, &[(80, 49_153)]);
+        check(Network::Bridge, true, NetworkMode::None, &[]);
+        check(Network::Host, false, NetworkMode::Host, &[(80, 80)]);
+        check(Network::None, false, NetworkMode::None, &[]);
+    }
+
+    #[test]
+    fn layers_beneath_one_that_hides_them_are_left_out() {
+        fn check(hides: &[bool], expect: &[&str]) {
+            let layers = hides.iter().enumerate().map(|(at, hides)| (PathBuf::from(at.to_string()), *hides)).collect();
+            let expect: Vec<PathBuf> = expect.iter().map(PathBuf::from).collect();
+            assert_eq!(visible_layers(layers), expect);
+        }
+        check(&[], &[]);
+        check(&[false, false], &["0", "1"]);
+        check(&[false, true, false], &["1", "2"]);
+        check(&[true, true], &["1"]);
+    }
+}
