@@ -3,11 +3,13 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use cli::{Credentials, Paths};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, ChildStdin, Command};
 
 /// Pause before an agent that ended is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -53,8 +55,12 @@ pub fn run(args: AgentArgs) -> Result<()> {
     })
 }
 
+/// Resolves when the pipe that is our standard input closes; never, if it is no pipe.
 async fn starter_gone() {
-    let mut input = tokio::io::stdin();
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let Some(mut input) = input.ok().and_then(|input| Receiver::from_owned_fd(input).ok()) else {
+        return std::future::pending().await;
+    };
     let mut byte = [0];
     while matches!(input.read(&mut byte).await, Ok(1..)) {}
 }
@@ -63,6 +69,8 @@ async fn starter_gone() {
 pub struct Supervisor {
     command: Command,
     child: Child,
+    /// Held open as long as the agent should work: waiting for a child closes what it has of it.
+    input: Option<ChildStdin>,
 }
 
 impl Supervisor {
@@ -72,8 +80,9 @@ impl Supervisor {
         command.args(["--server", endpoint, "--region", region, "--cluster", cluster]);
         // Its input ends with us, however we end; a terminal's Ctrl-C is ours alone to handle.
         command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
-        let child = command.spawn().context("cannot start the node agent")?;
-        Ok(Self { command, child })
+        let mut child = command.spawn().context("cannot start the node agent")?;
+        let input = child.stdin.take();
+        Ok(Self { command, child, input })
     }
 
     /// Resolves after the agent ended unasked and was started again.
@@ -82,14 +91,17 @@ impl Supervisor {
         tracing::warn!(status = %shown(status), "the node agent ended; it is started again");
         tokio::time::sleep(RESTART_PAUSE).await;
         match self.command.spawn() {
-            Ok(child) => self.child = child,
+            Ok(mut child) => {
+                self.input = child.stdin.take();
+                self.child = child;
+            }
             Err(error) => tracing::error!(%error, "the node agent could not be started"),
         }
     }
 
     /// Ends the agent; its containers stay.
     pub async fn end(&mut self) {
-        drop(self.child.stdin.take());
+        drop(self.input.take());
         if tokio::time::timeout(END_TIMEOUT, self.child.wait()).await.is_err() {
             _ = self.child.kill().await;
         }

@@ -1,7 +1,7 @@
 //! What a new installation is given: the account's access key and the local node's.
 
 use anyhow::{Result, anyhow};
-use base::{ApiError, Principal, Secrets};
+use base::{ApiError, Principal};
 use cli::Credentials;
 use request::{Call, Caller, Requests};
 use serde_json::json;

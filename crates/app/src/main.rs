@@ -9,6 +9,7 @@ mod first_start;
 mod up;
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -57,8 +58,16 @@ fn answer(outcome: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Sends tracing to standard error; `LONGSHORE_LOG` chooses what (default: info).
+/// What is logged unless `LONGSHORE_LOG` says otherwise: our own news, and the storage engine's worries.
+const LOG_FILTER: &str = "info,fjall=warn,lsm_tree=warn";
+
+/// Sends tracing to standard error.
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| LOG_FILTER.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }

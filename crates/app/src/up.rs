@@ -12,16 +12,21 @@ use control::Control;
 use gateway::{Gateway, Hosts, Server, Tls};
 use request::{Installation, Parts, Requests};
 use state::KeyOwner;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{FjallEngine, Store};
 use telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// Threads that run requests; durability waits and blocking file work have threads of their own.
 const WORKER_THREADS: usize = 2;
+
+/// Where the local node reaches a server that speaks TLS to others.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How long `up` waits for its node before it says that it goes on without.
 const NODE_READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,16 +85,26 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     let gateway =
         Arc::new(Gateway { requests: requests.clone(), control: control.clone(), hosts: Hosts::new(address) });
     let loops = tokio::spawn(async move { control.run().await });
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server.run(gateway, async { _ = ended.await }));
+    let (end, ended) = watch::channel(());
+    // A certificate is made out to names that others use: the local node keeps to loopback.
+    let local = if tls.is_some() { Some(Server::bind(LOCAL, None).await?) } else { None };
+    let node_endpoint = match &local {
+        Some(server) => format!("http://{}", server.address()?),
+        None => endpoint.clone(),
+    };
+    let mut serving = JoinSet::new();
+    for server in local.into_iter().chain([server]) {
+        let mut ended = ended.clone();
+        serving.spawn(server.run(gateway.clone(), async move { _ = ended.changed().await }));
+    }
 
     announce(&args, &data.paths, &endpoint)?;
-    let mut agent = Supervisor::start(&args.region, &args.cluster, &endpoint, &data.paths)?;
+    let mut agent = Supervisor::start(&args.region, &args.cluster, &node_endpoint, &data.paths)?;
     let outcome = foreground(&requests, &mut agent, &endpoint, &root).await;
     agent.end().await;
     loops.abort();
-    _ = end.send(());
-    _ = serving.await;
+    drop(end);
+    serving.join_all().await;
     _ = std::fs::remove_file(data.paths.endpoint());
     outcome
 }

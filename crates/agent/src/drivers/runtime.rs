@@ -186,7 +186,7 @@ pub(crate) fn complaint(log: &Path) -> String {
     let mut text = String::new();
     let read = File::open(log).and_then(|file| file.take(64 * COMPLAINT_BYTES_MAX).read_to_string(&mut text));
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let last = messages.filter_map(|entry| entry["msg"].as_str().map(str::to_owned)).last();
+    let last = messages.filter_map(|entry| entry["msg"].as_str().map(str::to_owned)).next_back();
     match (read, last) {
         (_, Some(message)) => shortened(message),
         (Ok(_), None) => "the runtime failed without a message".to_owned(),

@@ -117,7 +117,9 @@ impl Opening<'_> {
         ];
         let encoded = |text| utf8_percent_encode(text, RESERVED);
         let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        format!("{}/ws?{}", self.endpoint.trim_end_matches('/'), query.join("&"))
+        // `http` becomes `ws`, and `https` so `wss`.
+        let endpoint = self.endpoint.trim_end_matches('/').replacen("http", "ws", 1);
+        format!("{endpoint}/ws?{}", query.join("&"))
     }
 
     fn bad_endpoint(&self) -> ConnectError {
@@ -129,8 +131,8 @@ async fn dial(uri: &Uri) -> Result<Box<dyn Stream>, ConnectError> {
     let bad = || ConnectError::Endpoint(uri.to_string());
     let host = uri.host().ok_or_else(bad)?.trim_start_matches('[').trim_end_matches(']');
     let tls = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
+        Some("ws") => false,
+        Some("wss") => true,
         _ => return Err(bad()),
     };
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });

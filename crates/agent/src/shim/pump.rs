@@ -64,14 +64,17 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// Waits for output. True when there will be none: the container has ended, or, without one to watch,
-    /// nothing came for [`LINGER`].
+    /// Waits for output. True when there will be none: the container has ended, or, without one to watch, all
+    /// pipes have, or nothing came for [`LINGER`].
     fn wait(&mut self, container: Option<&OwnedFd>) -> io::Result<bool> {
         let full = container.is_some() && !self.spool.accepts_more()?;
         let open = self.sources.iter().filter_map(|source| source.pipe.as_ref()).filter(|_| !full);
         let watched = container.into_iter().chain(open);
         let mut polled: Vec<PollFd<'_>> =
             watched.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)).collect();
+        if polled.is_empty() {
+            return Ok(true);
+        }
         let limit = if full { Some(&FULL_WAIT) } else { container.is_none().then_some(&LINGER) };
         let ready = match poll(&mut polled, limit) {
             Err(Errno::INTR) => return Ok(false),

@@ -39,7 +39,7 @@ impl Plug {
         let mut host = Netlink::open()?;
         unshare(CloneFlags::CLONE_NEWNET)?;
         File::create(&self.pin)?;
-        mount_bind("/proc/thread-self/ns/net", &self.pin)?;
+        mount_bind("/proc/thread-self/ns/net", &self.pin).map_err(step("pin the namespace"))?;
         // The bridge speaks IPv4 alone: an IPv6 link address would only delay programs. Absent where IPv6 is off.
         absent_is_fine(fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"))?;
         self.connect(&mut host)?;
@@ -58,22 +58,30 @@ impl Plug {
         };
         match host.add_veth(&veth) {
             Err(error) if is(&error, Errno::EXIST) => {
-                host.delete_link(&name)?;
-                host.add_veth(&veth)?;
+                host.delete_link(&name).map_err(step("remove an older link"))?;
+                host.add_veth(&veth).map_err(step("add the link again"))?;
             }
-            other => other?,
+            other => other.map_err(step("add the link"))?,
         }
         let index = index_of(host, &name)?;
-        host.set_hairpin(index)
+        host.set_hairpin(index).map_err(step("set hairpin on the bridge's port"))
     }
 
     fn configure(&self, inside: &mut Netlink) -> io::Result<()> {
         let lo = index_of(inside, "lo")?;
-        inside.set_up(lo)?;
+        inside.set_up(lo).map_err(step("bring loopback up"))?;
         let eth0 = index_of(inside, "eth0")?;
-        inside.add_address(eth0, self.address, self.subnet)?;
-        inside.set_up(eth0)?;
-        inside.add_default_route(self.subnet.gateway())
+        inside.add_address(eth0, self.address, self.subnet).map_err(step("set the address"))?;
+        inside.set_up(eth0).map_err(step("bring the link up"))?;
+        inside.add_default_route(self.subnet.gateway()).map_err(step("set the route"))
+    }
+}
+
+/// Says at which step an error came; the kernel's own text seldom does.
+fn step<E: Into<io::Error>>(doing: &'static str) -> impl FnOnce(E) -> io::Error {
+    move |error| {
+        let error = error.into();
+        io::Error::new(error.kind(), format!("{doing}: {error}"))
     }
 }
 
