@@ -86,12 +86,9 @@ impl Engine {
 
     /// Stops every task and works until nothing runs. Ends are noted, for the next start to report them.
     ///
-    /// Answers how many containers it stopped.
-    ///
     /// # Errors
     /// When a job panicked.
-    pub async fn stop_all(mut self) -> Result<usize, AgentError> {
-        let running = self.found.values().filter(|status| matches!(status, Status::Running { .. })).count();
+    pub async fn stop_all(mut self) -> Result<(), AgentError> {
         for task in self.machine.tasks().map(|task| task.order.arn.clone()).collect::<Vec<_>>() {
             self.step(Event::Stop { task }, None);
         }
@@ -101,7 +98,7 @@ impl Engine {
                 Some(job) = self.jobs.join_next() => intact(job)?,
             }
         }
-        Ok(running)
+        Ok(())
     }
 
     fn step(&mut self, event: Event, link: Option<&Link>) {

@@ -3,7 +3,7 @@
 use crate::backoff::Backoff;
 use crate::drivers::network::NetworkConfig;
 use crate::drivers::runtime::{CANDIDATES, Runtime};
-use crate::drivers::{self, Containers, ShimCommand};
+use crate::drivers::{self, Containers, ShimCommand, Status};
 use crate::engine::{Engine, Hands, Link, Online};
 use crate::images::{Images, OwnRegistry, Registries};
 use crate::saved::Saved;
@@ -90,10 +90,11 @@ pub async fn stop_all(data_dir: &Path, shim: &Path) -> Result<usize, AgentError>
     }
     let machine = Machine::claim(data_dir, shim).await?;
     let found = machine.containers.adopt().await?;
+    let running = found.iter().filter(|(_, status)| matches!(status, Status::Running { .. })).count();
     let (hands, events) = machine.hands(None);
-    let stopped = Engine::start(hands, events, found)?.stop_all().await?;
+    Engine::start(hands, events, found)?.stop_all().await?;
     machine.containers.dismantle().await?;
-    Ok(stopped)
+    Ok(running)
 }
 
 /// This machine's containers and saved tasks, held by one process at a time.

@@ -46,8 +46,10 @@ impl Follower {
 
     /// Follows the container to its end, and a shim that dies before it with another that clears up.
     pub async fn follow(self, shim: Option<ShimProcess>) {
-        if let Some(shim) = shim {
-            self.follow_shim(&shim).await;
+        match shim {
+            Some(shim) => self.follow_shim(&shim).await,
+            // It may have recorded the container's end before it went.
+            None => self.look().await,
         }
         for _ in 0..RECOVERIES_MAX {
             if self.is_over() || !self.dir.join(BEGUN).exists() {
