@@ -154,7 +154,7 @@ async fn node_connected(requests: &Requests) -> String {
 fn open(args: &UpArgs, data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
     let master = data.master_key()?;
     let store =
-        Store::open(state::schema(), FjallEngine::open(&data.paths.state())?).context("cannot open the state")?;
+        Store::open(state::schema(), FjallEngine::open(data.paths.state())?).context("cannot open the state")?;
     let telemetry = Telemetry::open(&data.paths.telemetry()).context("cannot open the logs")?;
     let blobs = Blobs::open(data.paths.blobs()).context("cannot open the blobs")?;
     let mut seed = [0; 16];

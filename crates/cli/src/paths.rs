@@ -72,7 +72,11 @@ pub struct Credentials {
 
 impl From<Credentials> for client::Credentials {
     fn from(kept: Credentials) -> Self {
-        Self { access_key_id: kept.access_key_id, secret_access_key: kept.secret_access_key.into(), session_token: None }
+        Self {
+            access_key_id: kept.access_key_id,
+            secret_access_key: kept.secret_access_key.into(),
+            session_token: None,
+        }
     }
 }
 
