@@ -21,5 +21,7 @@ mod session;
 pub mod shim;
 mod submit;
 pub mod task;
+#[cfg(test)]
+mod testing;
 
 pub use node::{AgentError, Config, run, stop_all};

@@ -99,12 +99,13 @@ impl Follower {
         self.stirred.send_modify(|count| *count += 1);
     }
 
-    /// Whoever sees the container exited may count on its ports and address being free.
+    /// Whoever sees the container exited may count on its host ports being free. Its link takes longer to go.
     async fn publish_exit(&self, exit: Exit) {
-        if let Err(error) = self.network.detach(&self.id).await {
+        let unpublished = self.network.unpublish(&self.id).await;
+        self.status.send_replace(Status::Exited(exit));
+        if let Err(error) = unpublished.and(self.network.detach(&self.id).await) {
             tracing::warn!(container = %self.id, %error, "the container's network could not be freed");
         }
-        self.status.send_replace(Status::Exited(exit));
     }
 
     /// The end for a container whose shim ended without recording one.
