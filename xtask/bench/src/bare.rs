@@ -15,6 +15,9 @@ use std::thread;
 
 /// The version 2 mount of a host whose controllers are in version 1; crun refuses to see both.
 const HYBRID_MOUNT: &str = "/sys/fs/cgroup/unified";
+/// The agent's record in a container's directory, and the bundle's configuration.
+const RECORD: &str = "container.json";
+const CONFIG: &str = "config.json";
 /// How deep in the node's data its containers' directories lie at most.
 const SEARCH_DEPTH: usize = 4;
 
@@ -69,7 +72,7 @@ impl Bare {
 impl Runtime {
     /// From the record that the agent keeps in the container's directory.
     fn of(container: &Path) -> Result<Self> {
-        let record = read_json(&container.join("container.json"))?;
+        let record = read_json(&container.join(RECORD))?;
         let runtime = &record["runtime"];
         let text =
             |name: &str| runtime[name].as_str().map(str::to_owned).context("the container's record has no runtime");
@@ -104,9 +107,11 @@ fn own_mounts(bundle: &Path, runtime: &Runtime, options: &CString) -> Result<()>
     Ok(mount("overlay", bundle.join("rootfs"), "overlay", MountFlags::empty(), Some(options.as_c_str()))?)
 }
 
-/// The directory of the container that stays, known by its command line.
+/// The directory of the container that stays, known by its command line. The runtime keeps copies of the
+/// configuration, without the agent's record beside them.
 fn find_held(folder: &Path, depth: usize) -> Result<Option<PathBuf>> {
-    if let Ok(config) = read_json(&folder.join("config.json"))
+    if folder.join(RECORD).exists()
+        && let Ok(config) = read_json(&folder.join(CONFIG))
         && config["process"]["args"] == json!([PROGRAM, HOLD_SECS])
     {
         return Ok(Some(folder.to_owned()));
@@ -127,7 +132,7 @@ fn find_held(folder: &Path, depth: usize) -> Result<Option<PathBuf>> {
 
 /// Makes the bundle of `container` in `folder`, to run the program; answers the options of its overlay.
 fn copy_bundle(container: &Path, folder: &Path) -> Result<CString> {
-    let mut config = read_json(&container.join("config.json"))?;
+    let mut config = read_json(&container.join(CONFIG))?;
     config["process"]["args"] = json!([PROGRAM]);
     config["linux"]["cgroupsPath"] = json!(format!("/longshore-bench-{}", std::process::id()));
     for mount in config["mounts"].as_array_mut().into_iter().flatten() {
@@ -137,7 +142,7 @@ fn copy_bundle(container: &Path, folder: &Path) -> Result<CString> {
             mount["source"] = json!(folder.join(name));
         }
     }
-    fs::write(folder.join("config.json"), config.to_string())?;
+    fs::write(folder.join(CONFIG), config.to_string())?;
     for name in ["rootfs", "upper", "work"] {
         fs::create_dir(folder.join(name))?;
     }
