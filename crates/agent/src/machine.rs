@@ -8,8 +8,8 @@
 //! An event changes what is known of a task; then `advance` looks at the whole task and gives the
 //! commands that are missing, whatever woke it: a payload, a driver's result, a timer or a restart.
 //! What keeps a container from being started twice: its runtime id is noted where it survives this process
-//! before anything is made, one command at a time is out for it, and after a restart nothing is done before
-//! the drivers have said what is there. What a command is carried out with (images, mounts, addresses) is the drivers' affair.
+//! before it starts (what was only made is removed by the next process), one command at a time is out for it,
+//! and after a restart nothing is done before the drivers have said what is there. What a command is carried out with (images, mounts, addresses) is the drivers' affair.
 
 use crate::order::TaskOrder;
 use crate::task::{Binding, Container, Desired, Logs, Reported, Stage, Task};
@@ -518,12 +518,12 @@ impl Live {
                 self.task.pull_started.get_or_insert(now);
                 (Work::Pull, Action::Pull)
             }
-            Stage::Pulled if self.noted => {
+            Stage::Pulled => {
                 self.task.containers[index].made = true;
                 (Work::Create, Action::Create)
             }
-            Stage::Created => (Work::Start, Action::Start),
-            Stage::Pulled | Stage::Running | Stage::Stopped => return,
+            Stage::Created if self.noted => (Work::Start, Action::Start),
+            Stage::Created | Stage::Running | Stage::Stopped => return,
         };
         self.work[index] = Some(work);
         commands.push(self.command(index, action));
