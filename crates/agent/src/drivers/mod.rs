@@ -10,6 +10,7 @@ pub mod cgroup;
 mod containers;
 mod error;
 pub(crate) mod files;
+pub(crate) mod filter;
 pub mod network;
 pub(crate) mod process;
 pub mod records;

@@ -15,7 +15,7 @@
 //! | `shim.log`, `runtime.log` | shim, runtime | | what they complained of |
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ pub(crate) struct ContainerRecord {
     pub overflow: Overflow,
     /// Signal number.
     pub stop_signal: i32,
+    /// Where to keep the seccomp filter that the runtime compiles, when none is kept yet.
+    pub keep_filter: Option<PathBuf>,
 }
 
 /// The container's first process runs.

@@ -29,6 +29,7 @@ pub(super) struct Pump<'a> {
     spool: Writer,
     shim: &'a Shim,
     buffer: Vec<u8>,
+    linger: Timespec,
 }
 
 impl<'a> Pump<'a> {
@@ -40,7 +41,7 @@ impl<'a> Pump<'a> {
         let [out, err] = pipes;
         let source = |stream, pipe| Source { stream, pipe: Some(pipe), lines: Lines::default() };
         let sources = [source(Stream::Out, out), source(Stream::Err, err)];
-        Ok(Self { sources, spool, shim, buffer: vec![0; READ_BYTES_MAX] })
+        Ok(Self { sources, spool, shim, buffer: vec![0; READ_BYTES_MAX], linger: LINGER })
     }
 
     /// Returns when `container` (a pidfd) has ended and all it said is in the spool.
@@ -75,7 +76,7 @@ impl<'a> Pump<'a> {
         if polled.is_empty() {
             return Ok(true);
         }
-        let limit = if full { Some(&FULL_WAIT) } else { container.is_none().then_some(&LINGER) };
+        let limit = if full { Some(&FULL_WAIT) } else { container.is_none().then_some(&self.linger) };
         let ready = match poll(&mut polled, limit) {
             Err(Errno::INTR) => return Ok(false),
             other => other?,
@@ -110,5 +111,76 @@ impl<'a> Pump<'a> {
             self.shim.wake_agent();
         }
         Ok(any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use rustix::pipe::pipe;
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+    use super::*;
+    use crate::drivers::spool::Reader;
+    use crate::drivers::{Overflow, records};
+
+    /// A shim in `dir` whose record says what does not matter here.
+    fn shim(dir: &Path) -> Shim {
+        let runtime = serde_json::json!({ "name": "", "version": "", "path": "", "hides_hybrid_mount": false });
+        let record = serde_json::json!({
+            "id": "c", "runtime": runtime, "runtime_root": "", "cgroup": "", "spool_bytes_max": 1,
+            "overflow": "drop", "stop_signal": 15, "keep_filter": null,
+        });
+        let record = serde_json::from_value(record).expect("a record");
+        let (_, wake) = pipe().expect("pipe");
+        Shim { dir: dir.to_owned(), record, wake }
+    }
+
+    /// A process that has ended and was not reaped.
+    fn ended() -> (std::process::Child, OwnedFd) {
+        let child = std::process::Command::new("true").spawn().expect("true");
+        let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("pidfd");
+        (child, handle)
+    }
+
+    /// Runs a pump over those pipes with `linger`, and fails when that takes a minute.
+    fn pump(pipes: [OwnedFd; 2], linger: Timespec) -> usize {
+        let (done, wait) = mpsc::channel();
+        thread::spawn(move || {
+            let dir = tempfile::tempdir().expect("temp dir");
+            let path = dir.path().join(records::SPOOL);
+            let shim = shim(dir.path());
+            let spool = Writer::create(&path, 1, Overflow::Drop).expect("spool");
+            let (mut child, handle) = ended();
+            let mut pump = Pump::new(pipes, spool, &shim).expect("pump");
+            pump.linger = linger;
+            pump.run(&handle).expect("run");
+            child.wait().expect("reap");
+            let mut reader = Reader::open(&path, 0).expect("reader");
+            let lines = std::iter::from_fn(|| reader.next_record().expect("read")).count();
+            done.send(lines).expect("send");
+        });
+        wait.recv_timeout(Duration::from_secs(60)).expect("the pump comes to an end")
+    }
+
+    const FOR_EVER: Timespec = Timespec { tv_sec: 1 << 30, tv_nsec: 0 };
+
+    #[test]
+    fn closed_pipes_are_the_end() {
+        let ((out, out_end), (err, err_end)) = (pipe().expect("pipe"), pipe().expect("pipe"));
+        rustix::io::write(&out_end, b"last\nwords").expect("write");
+        drop((out_end, err_end));
+        assert_eq!(pump([out, err], FOR_EVER), 2);
+    }
+
+    #[test]
+    fn a_pipe_that_someone_holds_open_is_not_waited_for_for_ever() {
+        let ((out, out_end), (err, _)) = (pipe().expect("pipe"), pipe().expect("pipe"));
+        rustix::io::write(&out_end, b"last\n").expect("write");
+        assert_eq!(pump([out, err], Timespec { tv_sec: 0, tv_nsec: 1 }), 1);
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use base::Timestamp;
@@ -13,11 +13,11 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 use super::Shim;
 use super::pump::Pump;
 use crate::drivers::cgroup;
-use crate::drivers::now;
 use crate::drivers::process::ProcessRef;
 use crate::drivers::records::{Exit, Outcome, RUNTIME_LOG, SPOOL, Started};
 use crate::drivers::runtime::complaint;
 use crate::drivers::spool::Writer;
+use crate::drivers::{filter, now};
 
 /// Where the runtime writes the process id of the container's first process.
 const PID_FILE: &str = "init.pid";
@@ -30,6 +30,7 @@ impl Shim {
         };
         let (started, handle) = self.started()?;
         self.wake_agent();
+        self.keep_filter();
         pump.run(&handle)?;
         let outcome = reap(started.init.pid)?;
         self.conclude(&self.ended(Some(started.at), outcome))
@@ -70,6 +71,15 @@ impl Shim {
         let started = Started { init: ProcessRef::of(pid)?, at: now() };
         started.write(&self.dir)?;
         Ok((started, handle))
+    }
+
+    /// Without it, the next container takes longer to start, and no more.
+    fn keep_filter(&self) {
+        let Some(kept) = &self.record.keep_filter else { return };
+        let state = Path::new(&self.record.runtime_root).join(self.record.id.as_str());
+        if let Err(error) = filter::keep(&state, kept) {
+            eprintln!("the compiled seccomp filter could not be kept: {error}");
+        }
     }
 
     /// Must be called while the runtime has not removed the container's control group.

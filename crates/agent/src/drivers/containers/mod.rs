@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::bundle::{self, Host, ProcessUser};
 use super::cgroup::{self, Layout};
 use super::files::read_json;
+use super::filter;
 use super::network::{Attachment, Binding, Network, NetworkConfig};
 use super::process::ProcessRef;
 use super::records::{self, ContainerRecord, Exit, Outcome, Started};
@@ -39,7 +40,7 @@ use shim_process::ShimProcess;
 pub struct Config {
     /// Our own binary, entered at [`crate::shim::main`].
     pub shim: ShimCommand,
-    /// The node's directory: `containers`, `layers`, `netns`, `leases` and `runtime` lie in it.
+    /// The node's directory: `containers`, `filters`, `layers`, `leases`, `netns` and `runtime` lie in it.
     pub data: PathBuf,
     pub runtime: Runtime,
     /// The control group under which containers are put, such as `/longshore`.
@@ -57,7 +58,7 @@ pub enum Status {
         pid: i32,
         since: Timestamp,
     },
-    /// Over; its network and ports are free again.
+    /// Over; its host ports are free again.
     Exited(Exit),
 }
 
@@ -102,8 +103,9 @@ impl Containers {
     /// # Errors
     /// [`Error::Io`] when the directory cannot be made or read.
     pub fn open(config: Config) -> Result<Self, Error> {
-        let made =
-            ["containers", "layers", "runtime"].iter().try_for_each(|dir| fs::create_dir_all(config.data.join(dir)));
+        let made = ["containers", "filters", "layers", "runtime"]
+            .iter()
+            .try_for_each(|dir| fs::create_dir_all(config.data.join(dir)));
         made.map_err(Error::io(format!("make {}", config.data.display())))?;
         let network = Network::open(&config.data, config.network.clone()).map_err(Error::io("read the leases"))?;
         let layout = Layout::detect();
@@ -166,7 +168,9 @@ impl Containers {
         let netns = attachment.netns.clone();
         let (layout, counts_swap, nofile_max) = (*layout, *counts_swap, bundle::nofile_max());
         let host = Host { user, netns, etc, cgroup: &cgroup, layout, counts_swap, nofile_max };
-        let bundle = bundle::config(spec, &host)?;
+        let mut bundle = bundle::config(spec, &host)?;
+        let kept_filter = filter::path(&config.data, &config.runtime, &bundle);
+        let keep_filter = kept_filter.filter(|kept| !filter::add(&mut bundle, kept));
         fs::write(dir.join(records::CONFIG), bundle.to_string()).map_err(write_failed)?;
         let record = ContainerRecord {
             id: id.clone(),
@@ -176,6 +180,7 @@ impl Containers {
             spool_bytes_max: spec.output.bytes_max,
             overflow: spec.output.overflow,
             stop_signal: spec.stop_signal()?.number(),
+            keep_filter,
         };
         // Last of all: a directory without it is a creation that was cut off.
         record.write(dir).map_err(write_failed)

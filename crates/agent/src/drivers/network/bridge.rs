@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::NetworkConfig;
@@ -32,24 +33,44 @@ impl Bridge {
     pub fn ensure(config: &NetworkConfig, data: &Path) -> io::Result<Self> {
         let mut netlink = Netlink::open()?;
         let name = config.bridge.as_str();
-        let link = netlink.link(name)?;
-        let subnet = choose_subnet(&mut netlink, config, link.as_ref().map(|link| link.header.index))?;
-        let mtu = match link.as_ref().and_then(mtu_of) {
-            Some(mtu) => mtu,
-            None => uplink_mtu(&mut netlink)?,
-        };
-        if link.is_none() {
-            netlink.add_bridge(name, mac_of(subnet.gateway()), mtu)?;
+        // Two nodes that start on one host at once may choose the same network: each may yield to all others.
+        for _ in 0..=SUBNETS.len() {
+            let (index, subnet, mtu) = make(&mut netlink, config)?;
+            if yields(&netlink.addresses()?, index, subnet) {
+                netlink.delete_link(name)?;
+                continue;
+            }
+            // Lets 127.0.0.1 reach containers; the firewall table keeps containers from reaching 127.0.0.1.
+            fs::write(format!("/proc/sys/net/ipv4/conf/{name}/route_localnet"), "1")?;
+            let guards_forwarding = turn_forwarding_on(data)?;
+            return Ok(Self { index, subnet, mtu, guards_forwarding });
         }
-        let link = netlink.link(name)?.ok_or_else(|| io::Error::other(format!("bridge {name} is gone")))?;
-        let index = link.header.index;
-        netlink.set_up(index)?;
-        netlink.add_address(index, subnet.gateway(), subnet)?;
-        // Lets 127.0.0.1 reach containers; the firewall table keeps containers from reaching 127.0.0.1.
-        fs::write(format!("/proc/sys/net/ipv4/conf/{name}/route_localnet"), "1")?;
-        let guards_forwarding = turn_forwarding_on(data)?;
-        Ok(Self { index, subnet, mtu, guards_forwarding })
+        Err(io::Error::other(format!("other bridges take the network of {name} again and again; configure one for it")))
     }
+}
+
+/// The bridge's index, network and MTU, once it is up and has its address.
+fn make(netlink: &mut Netlink, config: &NetworkConfig) -> io::Result<(u32, Subnet, u32)> {
+    let name = config.bridge.as_str();
+    let link = netlink.link(name)?;
+    let subnet = choose_subnet(netlink, config, link.as_ref().map(|link| link.header.index))?;
+    let mtu = match link.as_ref().and_then(mtu_of) {
+        Some(mtu) => mtu,
+        None => uplink_mtu(netlink)?,
+    };
+    if link.is_none() {
+        netlink.add_bridge(name, mac_of(subnet.gateway()), mtu)?;
+    }
+    let link = netlink.link(name)?.ok_or_else(|| io::Error::other(format!("bridge {name} is gone")))?;
+    let index = link.header.index;
+    netlink.set_up(index)?;
+    netlink.add_address(index, subnet.gateway(), subnet)?;
+    Ok((index, subnet, mtu))
+}
+
+/// Of two links with one network, the later gives way; an earlier one's containers may run already.
+fn yields(addresses: &[(u32, Ipv4Addr, Subnet)], own: u32, subnet: Subnet) -> bool {
+    addresses.iter().any(|(index, _, other)| *index < own && other.overlaps(subnet))
 }
 
 /// The configured network, else the one that the bridge has, else the first that the host does not use.
@@ -117,5 +138,13 @@ mod tests {
         check(None, &["172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"], None);
         check(Some("10.5.0.0/24"), &["172.29.0.0/16"], Some("10.5.0.0/24"));
         check(Some("10.5.0.0/24"), &["10.5.0.0/30"], None);
+    }
+
+    #[test]
+    fn the_later_of_two_bridges_gives_way() {
+        let subnet: Subnet = "172.29.0.0/16".parse().expect("subnet");
+        let addresses = [(3, subnet.gateway(), subnet), (5, subnet.gateway(), subnet)];
+        assert!(!yields(&addresses, 3, subnet));
+        assert!(yields(&addresses, 5, subnet));
     }
 }

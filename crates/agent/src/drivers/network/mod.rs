@@ -140,39 +140,46 @@ impl Network {
         let lease = self.taken.lock().allocate(id, bridge.subnet, wanted)?;
         let kept = replace_json(&self.lease_path(id), &lease, Durable::No);
         kept.map_err(|error| Error::network("keep the lease", error))?;
-        let pin = self.pin(id);
-        let plug = Plug {
-            bridge_index: bridge.index,
-            mtu: bridge.mtu,
-            subnet: bridge.subnet,
-            address: lease.address,
-            pin: pin.clone(),
-        };
-        let wiring = blocking("wire the container's network namespace", move || plug.wire());
-        // The table changes only for published ports; `prepare` has loaded what serves the others.
-        let (wired, loaded) = tokio::join!(wiring, self.load_table(&bridge));
-        if wired.is_err() {
+        // The table changes only for published ports; without any, it is as it was.
+        let (wired, loaded) = tokio::join!(self.wire(id, &bridge, lease.address), self.load_table(&bridge));
+        if let Err(error) = wired.and(loaded) {
             // Perhaps someone removed the bridge: the next container makes sure of it.
             *self.bridge.lock().await = None;
+            return Err(error);
         }
-        wired.and(loaded)?;
-        Ok(Attachment { netns: Some(pin), address: Some(lease.address), bindings: lease.bindings })
+        Ok(Attachment { netns: Some(self.pin(id)), address: Some(lease.address), bindings: lease.bindings })
+    }
+
+    async fn wire(&self, id: &ContainerId, bridge: &Bridge, address: Ipv4Addr) -> Result<(), Error> {
+        let (bridge_index, mtu, subnet, pin) = (bridge.index, bridge.mtu, bridge.subnet, self.pin(id));
+        let plug = Plug { bridge_index, mtu, subnet, address, pin };
+        blocking("wire the container's network namespace", move || plug.wire()).await
+    }
+
+    /// Frees a container's host ports. No error when it has none.
+    pub(crate) async fn unpublish(&self, id: &ContainerId) -> Result<(), Error> {
+        if !self.taken.lock().unpublish(id) {
+            return Ok(());
+        }
+        // Should this fail, the next load leads nobody there any more: the ports are free all the same.
+        let loaded = match self.bridge().await {
+            Ok(bridge) => self.load_table(&bridge).await,
+            Err(error) => Err(error),
+        };
+        self.taken.lock().ports.release(id);
+        loaded
     }
 
     /// Takes a container off the network and frees its address and ports. No error when it is not on it.
     pub(crate) async fn detach(&self, id: &ContainerId) -> Result<(), Error> {
-        let Some(address) = self.taken.lock().unpublish(id) else { return Ok(()) };
-        // Without a bridge there is no table that could send anyone to the address.
-        let bridge = self.bridge.lock().await.clone();
-        if let Some(bridge) = bridge {
-            self.load_table(&bridge).await?;
-        }
+        let Some(address) = self.taken.lock().leases.get(id).map(|lease| lease.address) else { return Ok(()) };
+        let unpublished = self.unpublish(id).await;
         let pin = self.pin(id);
         blocking("unwire the container's network namespace", move || namespace::unwire(address, &pin)).await?;
         let forgotten = absent_is_fine(fs::remove_file(self.lease_path(id)));
         forgotten.map_err(|error| Error::network("forget the lease", error))?;
-        self.taken.lock().forget(id);
-        Ok(())
+        self.taken.lock().leases.remove(id);
+        unpublished
     }
 
     /// After a restart: frees what containers that are not in `living` held, and shows the firewall the rest.
@@ -265,18 +272,12 @@ impl Taken {
         self.leases.insert(id.clone(), lease);
     }
 
-    /// The address that `id` still holds when its ports lead there no more.
-    fn unpublish(&mut self, id: &ContainerId) -> Option<Ipv4Addr> {
-        let lease = self.leases.get_mut(id)?;
-        self.version += u64::from(!lease.bindings.is_empty());
+    /// The next table leads nobody to `id` any more; true when one before did.
+    fn unpublish(&mut self, id: &ContainerId) -> bool {
+        let Some(lease) = self.leases.get_mut(id).filter(|lease| !lease.bindings.is_empty()) else { return false };
         lease.bindings.clear();
-        Some(lease.address)
-    }
-
-    /// The table does not send anyone there any more: ports and address are free.
-    fn forget(&mut self, id: &ContainerId) {
-        self.ports.release(id);
-        self.leases.remove(id);
+        self.version += 1;
+        true
     }
 
     fn published(&self) -> (u64, Vec<(Ipv4Addr, Vec<Binding>)>) {

@@ -77,7 +77,11 @@ async fn docker_s_privileges_and_no_others() {
                   touch /proc/sys/kernel/x 2>/dev/null || echo no sysctl; cat /proc/self/oom_score_adj; \
                   ls /dev; cd /sys/fs/cgroup; for group in . *; do test -e $group/cgroup.procs || continue; \
                   mkdir $group/x 2>/dev/null && echo $group is writable; done; true";
+    let (_, compiled, _) = node.run(&containers, &node.shell(script)).await;
     let (_, out, _) = node.run(&containers, &node.shell(script)).await;
+    assert_eq!(compiled, out, "the second one is given the first one's compiled seccomp filter");
+    let kept = fs::read_dir(node.config.data.join("filters")).expect("filters").count();
+    assert_eq!(kept, usize::from(node.config.runtime.name == "crun"));
     insta::assert_snapshot!(out, @r"
     CapInh:	0000000000000000
     CapEff:	00000000a80425fb
