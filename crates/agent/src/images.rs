@@ -88,7 +88,7 @@ impl Images {
     pub async fn prepare(&self, reference: &str, resolved: impl FnOnce(&Digest)) -> Result<Arc<Image>, PullError> {
         let named: ImageReference = reference.parse()?;
         let image = named.normalized();
-        let registry = self.0.registries.of(&named)?;
+        let registry = self.0.registries.of(&named).await?;
         let digest = match &image.digest {
             Some(digest) => digest.clone(),
             None => match self.ask(&registry, &image).await {

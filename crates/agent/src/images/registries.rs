@@ -68,8 +68,16 @@ impl Registry {
 pub struct Registries {
     own: OwnRegistry,
     aws: AwsClient,
-    /// Signed in at our own registry, until then.
-    signed_in: Mutex<Option<(Client, Timestamp)>>,
+    signed_in: Mutex<Option<SignedIn>>,
+}
+
+/// Our own registry, ready to be asked.
+#[derive(Clone)]
+struct SignedIn {
+    client: Client,
+    until: Timestamp,
+    /// The address by which it is known to others: a node may reach it by another one.
+    host: Option<String>,
 }
 
 impl Registries {
@@ -78,9 +86,9 @@ impl Registries {
     }
 
     /// The registry of a reference as it was written.
-    pub(super) fn of(&self, reference: &ImageReference) -> Result<Registry, PullError> {
+    pub(super) async fn of(&self, reference: &ImageReference) -> Result<Registry, PullError> {
         let host = reference.normalized().registry.unwrap_or_default();
-        if self.own.is_meant(&host) {
+        if self.own.is_meant(&host) || self.is_known_as(&host).await {
             return Ok(Registry::Own);
         }
         if host.contains(".dkr.ecr.") && host.ends_with(".amazonaws.com") {
@@ -92,7 +100,7 @@ impl Registries {
 
     pub(super) async fn client(&self, registry: &Registry) -> Result<Client, PullError> {
         match registry {
-            Registry::Own => self.sign_in().await,
+            Registry::Own => Ok(self.sign_in().await?.client),
             Registry::Other(endpoint) => Ok(Client::new(endpoint, Credentials::Anonymous)?),
         }
     }
@@ -102,19 +110,35 @@ impl Registries {
         *self.signed_in.lock() = None;
     }
 
-    async fn sign_in(&self) -> Result<Client, PullError> {
-        if let Some((client, until)) = &*self.signed_in.lock()
-            && client::now() < *until
-        {
-            return Ok(client.clone());
+    /// Without a control plane that tells, it is not.
+    async fn is_known_as(&self, host: &str) -> bool {
+        let signed_in = self.sign_in().await.ok();
+        signed_in.and_then(|it| it.host).is_some_and(|known| known == host)
+    }
+
+    async fn sign_in(&self) -> Result<SignedIn, PullError> {
+        let current = self.signed_in.lock().clone().filter(|it| client::now() < it.until);
+        if let Some(current) = current {
+            return Ok(current);
         }
         let answer = self.aws.call("ecr", "GetAuthorizationToken", &json!({})).await;
         let answer = answer.map_err(|error| PullError::Token(error.to_string()))?;
         let (credentials, expires) = token(&answer).ok_or_else(|| PullError::Token("it is not readable".to_owned()))?;
-        let client = Client::new(&self.own.endpoint, credentials)?;
-        *self.signed_in.lock() = Some((client.clone(), expires.plus_secs(-TOKEN_MARGIN_S)));
-        Ok(client)
+        let signed_in = SignedIn {
+            client: Client::new(&self.own.endpoint, credentials)?,
+            until: expires.plus_secs(-TOKEN_MARGIN_S),
+            host: known_host(&answer),
+        };
+        *self.signed_in.lock() = Some(signed_in.clone());
+        Ok(signed_in)
     }
+}
+
+/// The registry's address in GetAuthorizationToken's answer.
+fn known_host(answer: &Value) -> Option<String> {
+    let endpoint = answer.pointer("/authorizationData/0/proxyEndpoint")?.as_str()?;
+    let endpoint: http::Uri = endpoint.parse().ok()?;
+    endpoint.authority().map(ToString::to_string)
 }
 
 /// User and password of GetAuthorizationToken's answer, and until when they hold.
@@ -140,26 +164,34 @@ mod tests {
         Registries::new(OwnRegistry::at("123456789012", &aws), aws)
     }
 
-    #[test]
-    fn a_reference_means_our_own_registry_by_any_of_its_names() {
-        fn check(endpoint: &str, image: &str, expect: Result<Registry, &str>) {
-            let found = registries(endpoint).of(&image.parse().expect(image));
+    /// `endpoint` is where the node reaches the control plane, which calls itself `https://ecs.example.com:4566`.
+    #[tokio::test]
+    async fn a_reference_means_our_own_registry_by_any_of_its_names() {
+        async fn check(endpoint: &str, image: &str, expect: Result<Registry, &str>) {
+            let registries = registries(endpoint);
+            *registries.signed_in.lock() = Some(SignedIn {
+                client: Client::new(&registries.own.endpoint, Credentials::Anonymous).expect("a client"),
+                until: Timestamp::from_secs(i64::MAX / 1000),
+                host: Some("ecs.example.com:4566".to_owned()),
+            });
+            let found = registries.of(&image.parse().expect(image)).await;
             match expect {
                 Ok(registry) => assert_eq!(found.expect(image), registry),
                 Err(text) => assert!(found.expect_err(image).to_string().contains(text), "{image}"),
             }
         }
         let local = "http://127.0.0.1:4566";
-        check(local, "127.0.0.1:4566/a:1", Ok(Registry::Own));
-        check(local, "localhost:4566/a:1", Ok(Registry::Own));
-        check(local, "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a:1", Ok(Registry::Own));
-        check(local, "localhost:5000/a:1", Ok(Registry::Other(Endpoint::http("localhost:5000"))));
-        check(local, "quay.io/a/b:1", Ok(Registry::Other(Endpoint::https("quay.io"))));
-        check(local, "busybox", Ok(Registry::Other(Endpoint::https("docker.io"))));
-        check(local, "999999999999.dkr.ecr.eu-west-1.amazonaws.com/a:1", Err("another account or region"));
-        check(local, "123456789012.dkr.ecr.us-east-1.amazonaws.com/a:1", Err("another account or region"));
-        check("https://ecs.example.com", "ecs.example.com/a:1", Ok(Registry::Own));
-        check("https://ecs.example.com", "localhost/a:1", Ok(Registry::Other(Endpoint::http("localhost"))));
+        check(local, "127.0.0.1:4566/a:1", Ok(Registry::Own)).await;
+        check(local, "localhost:4566/a:1", Ok(Registry::Own)).await;
+        check(local, "ecs.example.com:4566/a:1", Ok(Registry::Own)).await;
+        check(local, "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a:1", Ok(Registry::Own)).await;
+        check(local, "localhost:5000/a:1", Ok(Registry::Other(Endpoint::http("localhost:5000")))).await;
+        check(local, "quay.io/a/b:1", Ok(Registry::Other(Endpoint::https("quay.io")))).await;
+        check(local, "busybox", Ok(Registry::Other(Endpoint::https("docker.io")))).await;
+        check(local, "999999999999.dkr.ecr.eu-west-1.amazonaws.com/a:1", Err("another account or region")).await;
+        check(local, "123456789012.dkr.ecr.us-east-1.amazonaws.com/a:1", Err("another account or region")).await;
+        check("http://10.0.0.1:80", "10.0.0.1:80/a:1", Ok(Registry::Own)).await;
+        check("http://10.0.0.1:80", "localhost:80/a:1", Ok(Registry::Other(Endpoint::http("localhost:80")))).await;
     }
 
     #[test]
@@ -170,5 +202,7 @@ mod tests {
         assert_eq!(credentials, Credentials::Basic { username: "AWS".to_owned(), password: "a:b".to_owned() });
         assert_eq!(expires, Timestamp::from_millis(7500));
         assert!(token(&json!({ "authorizationData": [] })).is_none());
+        let answer = json!({ "authorizationData": [{ "proxyEndpoint": "https://ecs.example.com:4566" }] });
+        assert_eq!(known_host(&answer).as_deref(), Some("ecs.example.com:4566"));
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::order::ContainerOrder;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const TASK: &str = "arn:aws:ecs:r:1:task/c/t1";
 const STOP_TIMEOUT_S: i64 = 30;
