@@ -34,6 +34,8 @@ pub struct Engine {
     /// Containers whose output is being shipped, or was.
     shipped: BTreeSet<ContainerId>,
     jobs: JoinSet<()>,
+    /// Removals of containers of no task.
+    strays: JoinSet<()>,
     works: mpsc::UnboundedSender<Work>,
     events: mpsc::UnboundedReceiver<Event>,
 }
@@ -59,7 +61,8 @@ impl Engine {
         OsSecrets.fill(&mut seed);
         let machine = Machine::new(Names::new(seed));
         let (found, shipped) = (found.into_iter().collect(), BTreeSet::new());
-        let mut engine = Self { machine, hands, found, shipped, jobs, works, events };
+        let strays = JoinSet::new();
+        let mut engine = Self { machine, hands, found, shipped, jobs, strays, works, events };
         engine.remove_strays(&tasks);
         let commands = engine.machine.restore(tasks);
         engine.perform(commands, None);
@@ -97,6 +100,9 @@ impl Engine {
                 Some(event) = self.events.recv() => self.step(event, None),
                 Some(job) = self.jobs.join_next() => intact(job)?,
             }
+        }
+        while let Some(job) = self.strays.join_next().await {
+            intact(job)?;
         }
         Ok(())
     }
@@ -250,7 +256,7 @@ impl Engine {
             tracing::warn!(container = %id, "a container of no task is removed");
             self.found.remove(&id);
             let hands = self.hands.clone();
-            self.jobs.spawn(async move { hands.remove(id).await });
+            self.strays.spawn(async move { hands.remove(id).await });
         }
     }
 }
