@@ -20,6 +20,8 @@ pub struct Longshore {
     server: Option<Child>,
     /// The address asked for: port 0 at first, then the same one again.
     listen: String,
+    /// Further options of `up`.
+    options: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -39,7 +41,13 @@ pub struct Credentials {
 impl Longshore {
     /// Starts a server with a data folder of its own and waits until it is ready.
     pub fn start() -> Result<Self> {
-        let mut longshore = Self { dir: tempfile::tempdir()?, server: None, listen: "127.0.0.1:0".to_owned() };
+        Self::start_with("127.0.0.1:0", &[])
+    }
+
+    /// As [`Longshore::start`], on another address and with further options of `up`.
+    pub fn start_with(listen: &str, options: &[&str]) -> Result<Self> {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut longshore = Self { dir: tempfile::tempdir()?, server: None, listen: listen.to_owned(), options };
         longshore.up()?;
         Ok(longshore)
     }
@@ -71,10 +79,15 @@ impl Longshore {
         let log = File::options().create(true).append(true).open(self.log())?;
         let begun = self.ready_lines();
         let mut command = self.command("up")?;
-        command.args(["--listen", &self.listen]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .args(["--listen", &self.listen])
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         self.server = Some(command.spawn()?);
         self.wait_ready(begun)?;
-        self.listen = self.endpoint()?.url.trim_start_matches("http://").to_owned();
+        self.listen = self.registry()?;
         Ok(())
     }
 
@@ -109,7 +122,8 @@ impl Longshore {
 
     /// Host and port, as image references begin.
     pub fn registry(&self) -> Result<String> {
-        Ok(self.endpoint()?.url.trim_start_matches("http://").to_owned())
+        let url = self.endpoint()?.url;
+        Ok(url.split_once("://").map_or(url.as_str(), |(_, host)| host).to_owned())
     }
 
     /// Sends the server a signal and waits until it has ended.

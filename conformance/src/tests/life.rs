@@ -116,3 +116,19 @@ fn secrets_are_files_of_their_owner_alone() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn data_stays_at_home_and_serves_one_at_a_time() -> Result<()> {
+    let mut stage = Stage::new()?;
+    let said = |command: &mut std::process::Command| -> Result<String> {
+        let output = command.args(["--listen", "127.0.0.1:0"]).output()?;
+        anyhow::ensure!(!output.status.success(), "it started");
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    let second = said(&mut stage.server.command("up")?)?;
+    assert!(second.contains("another Longshore runs on"), "{second}");
+    stage.server.end(Signal::INT)?;
+    let elsewhere = said(stage.server.command("up")?.args(["--account", "111111111111"]))?;
+    assert!(elsewhere.contains("at home in account 000000000000"), "{elsewhere}");
+    stage.server.up()
+}

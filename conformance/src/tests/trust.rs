@@ -1,6 +1,6 @@
 //! Who is not let in.
 
-use crate::{Client, Longshore};
+use crate::{Client, HostImage, Longshore};
 use anyhow::Result;
 use std::process::Command;
 
@@ -62,5 +62,32 @@ fn a_public_address_needs_tls() -> Result<()> {
         Command::new(Longshore::binary()?).args(["up", "--listen", "0.0.0.0:0", "--data"]).arg(&data).output()?;
     let said = String::from_utf8(output.stderr)?;
     assert!(!output.status.success() && said.contains("--tls-cert"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn with_a_certificate_others_reach_it_and_the_node_does_its_work() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let (cert, key) = (cert.to_string_lossy().into_owned(), key.to_string_lossy().into_owned());
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=longshore"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-out", &cert, "-keyout", &key])
+        .output()?;
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = Longshore::start_with("0.0.0.0:0", &["--tls-cert", &cert, "--tls-key", &key])?;
+    assert!(server.endpoint()?.url.starts_with("https://127.0.0.1:"), "{:?}", server.endpoint()?);
+    let client = Client::of(&server);
+    client.aws(&["ecr", "create-repository", "--repository-name", "web", "--ca-bundle", &cert])?;
+    let image = format!("{}/web:1", server.registry()?);
+    super::push(&client, &HostImage::busybox(&["true"])?.source(), &image, &[])?;
+    let container = serde_json::json!([{ "name": "app", "image": image, "memory": 32 }]).to_string();
+    let register = ["ecs", "register-task-definition", "--family", "web", "--container-definitions", &container];
+    client.aws(&[&register[..], &["--ca-bundle", &cert]].concat())?;
+    let ran = client.aws(&["ecs", "run-task", "--task-definition", "web", "--ca-bundle", &cert])?;
+    let task = super::text(&ran["tasks"][0]["taskArn"]).to_owned();
+    let describe = ["ecs", "describe-tasks", "--tasks", &task, "--ca-bundle", &cert];
+    let ended = client.aws_until(&describe, |answer| answer["tasks"][0]["lastStatus"] == "STOPPED")?;
+    assert_eq!(ended["tasks"][0]["containers"][0]["exitCode"], 0, "{ended:#}");
     Ok(())
 }

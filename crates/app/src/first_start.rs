@@ -1,11 +1,13 @@
 //! What a new installation is given: the account's access key and the local node's.
 
-use anyhow::{Result, anyhow};
+use crate::data_dir::write_private;
+use anyhow::{Result, anyhow, bail};
 use base::{ApiError, Principal};
-use cli::Credentials;
+use cli::{Credentials, Paths};
 use request::{Call, Caller, Requests};
 use serde_json::json;
 use state::{ACCESS_KEYS, AccessKey, KeyOwner};
+use std::path::Path;
 use store::key;
 
 /// Access key ids: `AKIA` and 16 of these (IAM user guide, unique ids).
@@ -16,8 +18,9 @@ const ID_RANDOM_LEN: usize = 16;
 const SECRET_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const SECRET_LEN: usize = 40;
 
-/// Makes a key for `owner`, commits it sealed, and answers it in the clear, once.
-pub async fn make_key(requests: &Requests, account: &str, region: &str, owner: KeyOwner) -> Result<Credentials> {
+/// Makes a key for `owner`, commits it sealed, and keeps it in the clear in the file at `path`, 0600.
+async fn make_key(requests: &Requests, home: &Home, owner: KeyOwner, path: &Path) -> Result<Credentials> {
+    let (account, region) = (home.account.as_str(), home.region.as_str());
     let secrets = requests.secrets();
     let id = format!("AKIA{}", secrets.text(ID_RANDOM_LEN, ID_ALPHABET));
     let secret = secrets.text(SECRET_LEN, SECRET_ALPHABET);
@@ -31,12 +34,74 @@ pub async fn make_key(requests: &Requests, account: &str, region: &str, owner: K
         Ok::<_, ApiError>(json!({}))
     });
     stored.await.map_err(|error| anyhow!(error))?;
-    Ok(Credentials { access_key_id: id, secret_access_key: secret })
+    let made = Credentials { access_key_id: id, secret_access_key: secret };
+    write_private(path, &serde_json::to_vec(&made)?)?;
+    Ok(made)
 }
 
-/// True while the store has this key: a credentials file may be older than the data.
-pub fn knows(requests: &Requests, credentials: &Credentials) -> bool {
-    requests.view().get(ACCESS_KEYS, &key![&credentials.access_key_id]).is_some()
+/// Whose data this is, and where its node belongs.
+pub struct Home {
+    pub account: String,
+    pub region: String,
+    pub cluster: String,
+}
+
+/// What `up` was asked for; what is left out is as it was, or the default of new data.
+pub struct Wanted {
+    pub account: Option<String>,
+    pub region: Option<String>,
+    pub cluster: Option<String>,
+}
+
+const ACCOUNT: &str = "000000000000";
+const REGION: &str = "us-east-1";
+const CLUSTER: &str = "default";
+
+/// Makes the keys that are missing; answers where this installation is at home, and its root key.
+///
+/// # Errors
+/// When the data is at home elsewhere than wanted: its keys are bound to that.
+pub async fn home(requests: &Requests, paths: &Paths, wanted: Wanted) -> Result<(Home, Credentials)> {
+    let (root, node) = (kept(requests, &paths.credentials())?, kept(requests, &paths.agent_credentials())?);
+    let bound = |row: &AccessKey| match &row.owner {
+        KeyOwner::Node { region, cluster, .. } => Some((region.clone(), cluster.clone())),
+        KeyOwner::Root => None,
+    };
+    let (region, cluster) = node.as_ref().and_then(|(_, row)| bound(row)).unzip();
+    let account = root.as_ref().map(|(_, row)| row.account.clone());
+    let home = Home {
+        account: agree("account", wanted.account, account, ACCOUNT)?,
+        region: agree("region", wanted.region, region, REGION)?,
+        cluster: agree("cluster", wanted.cluster, cluster, CLUSTER)?,
+    };
+    if node.is_none() {
+        let owner = KeyOwner::Node { region: home.region.clone(), cluster: home.cluster.clone(), instance: None };
+        make_key(requests, &home, owner, &paths.agent_credentials()).await?;
+    }
+    let root = match root {
+        Some((credentials, _)) => credentials,
+        None => make_key(requests, &home, KeyOwner::Root, &paths.credentials()).await?,
+    };
+    Ok((home, root))
+}
+
+fn agree(what: &str, wanted: Option<String>, bound: Option<String>, default: &str) -> Result<String> {
+    match (wanted, bound) {
+        (Some(wanted), Some(bound)) if wanted != bound => {
+            bail!(
+                "this data is at home in {what} {bound}, not {wanted}: leave --{what} out, or give --data another folder"
+            )
+        }
+        (Some(wanted), _) => Ok(wanted),
+        (None, bound) => Ok(bound.unwrap_or_else(|| default.to_owned())),
+    }
+}
+
+/// The credentials in a file, if the data knows them: a file may be older than the data.
+fn kept(requests: &Requests, path: &Path) -> Result<Option<(Credentials, AccessKey)>> {
+    let Some(credentials) = cli::read_json::<Credentials>(path)? else { return Ok(None) };
+    let row = requests.view().get(ACCESS_KEYS, &key![&credentials.access_key_id]).cloned();
+    Ok(row.map(|row| (credentials, row)))
 }
 
 fn own_caller(requests: &Requests, account: &str, region: &str) -> Caller {

@@ -2,7 +2,7 @@
 
 use crate::agent_process::Supervisor;
 use crate::data_dir::{DataDir, write_private};
-use crate::first_start;
+use crate::first_start::{self, Home, Wanted};
 use anyhow::{Context, Result, bail};
 use base::{Names, OsSecrets, Secrets, Timestamp};
 use blobs::Blobs;
@@ -11,9 +11,8 @@ use cli::{Credentials, Endpoint, Paths};
 use control::Control;
 use gateway::{Gateway, Hosts, Server, Tls};
 use request::{Installation, Parts, Requests};
-use state::KeyOwner;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{FjallEngine, Store};
@@ -45,15 +44,15 @@ pub struct UpArgs {
     /// The certificate's private key, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Account id of a new installation, twelve digits
-    #[arg(long, default_value = "000000000000", value_parser = account_id)]
-    account: String,
-    /// Region of the local node, and of `longshore env`
-    #[arg(long, default_value = "us-east-1")]
-    region: String,
-    /// Cluster that the local node joins
-    #[arg(long, default_value = "default")]
-    cluster: String,
+    /// Account id, twelve digits [of new data: 000000000000]
+    #[arg(long, value_parser = account_id)]
+    account: Option<String>,
+    /// Region of the local node, and of `longshore env` [of new data: us-east-1]
+    #[arg(long)]
+    region: Option<String>,
+    /// Cluster that the local node joins [of new data: default]
+    #[arg(long)]
+    cluster: Option<String>,
 }
 
 fn account_id(text: &str) -> Result<String, String> {
@@ -73,17 +72,17 @@ pub fn run(args: UpArgs) -> Result<()> {
 async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(certificate, key)| Tls { certificate, key });
     let server = Server::bind(args.listen, tls.as_ref()).await?;
-    let address = server.address()?;
+    let listening = server.address()?;
+    let address = reachable(listening);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = format!("{scheme}://{address}");
-    let requests = open(&args, &data, &endpoint, address)?;
-    let root = credentials(&requests, &args, &data.paths.credentials(), KeyOwner::Root).await?;
-    let node = KeyOwner::Node { region: args.region.clone(), cluster: args.cluster.clone(), instance: None };
-    credentials(&requests, &args, &data.paths.agent_credentials(), node).await?;
+    let requests = open(&data, &endpoint, address)?;
+    let wanted = Wanted { account: args.account, region: args.region, cluster: args.cluster };
+    let (home, root) = first_start::home(&requests, &data.paths, wanted).await?;
 
     let control = Control::new(requests.clone());
     let gateway =
-        Arc::new(Gateway { requests: requests.clone(), control: control.clone(), hosts: Hosts::new(address) });
+        Arc::new(Gateway { requests: requests.clone(), control: control.clone(), hosts: Hosts::new(listening) });
     let loops = tokio::spawn(async move { control.run().await });
     let (end, ended) = watch::channel(());
     // A certificate is made out to names that others use: the local node keeps to loopback.
@@ -98,9 +97,9 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
         serving.spawn(server.run(gateway.clone(), async move { _ = ended.changed().await }));
     }
 
-    announce(&args, &data.paths, &endpoint)?;
-    let mut agent = Supervisor::start(&args.region, &args.cluster, &node_endpoint, &data.paths)?;
-    let outcome = foreground(&requests, &mut agent, &endpoint, &root).await;
+    announce(&home, &data.paths, &endpoint)?;
+    let mut agent = Supervisor::start(&home.region, &home.cluster, &node_endpoint, &data.paths)?;
+    let outcome = foreground(&requests, &mut agent, &endpoint, &home.account, &root).await;
     agent.end().await;
     loops.abort();
     drop(end);
@@ -109,8 +108,23 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     outcome
 }
 
+/// An address to call the server by: one that listens everywhere is on loopback too.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+        _ => address,
+    }
+}
+
 /// Waits for the node, says that all is ready, and stays until a signal.
-async fn foreground(requests: &Requests, agent: &mut Supervisor, endpoint: &str, root: &Credentials) -> Result<()> {
+async fn foreground(
+    requests: &Requests,
+    agent: &mut Supervisor,
+    endpoint: &str,
+    account: &str,
+    root: &Credentials,
+) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let begun = tokio::time::Instant::now();
@@ -120,7 +134,6 @@ async fn foreground(requests: &Requests, agent: &mut Supervisor, endpoint: &str,
         tokio::select! {
             node = &mut ready, if !said => {
                 said = true;
-                let account = &requests.installation().account;
                 match node {
                     Ok(node) => println!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). Ctrl-C ends it; containers stay.", begun.elapsed().as_millis()),
                     Err(_) => println!("Longshore serves {endpoint}, account {account}, but its node has not joined; see the messages above."),
@@ -151,7 +164,7 @@ async fn node_connected(requests: &Requests) -> String {
     }
 }
 
-fn open(args: &UpArgs, data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
+fn open(data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
     let master = data.master_key()?;
     let store =
         Store::open(state::schema(), FjallEngine::open(data.paths.state())?).context("cannot open the state")?;
@@ -159,12 +172,7 @@ fn open(args: &UpArgs, data: &DataDir, endpoint: &str, address: SocketAddr) -> R
     let blobs = Blobs::open(data.paths.blobs()).context("cannot open the blobs")?;
     let mut seed = [0; 16];
     OsSecrets.fill(&mut seed);
-    let installation = Installation {
-        endpoint: endpoint.to_owned(),
-        registry_host: address.to_string(),
-        account: args.account.clone(),
-        master,
-    };
+    let installation = Installation { endpoint: endpoint.to_owned(), registry_host: address.to_string(), master };
     Ok(Requests::new(Parts {
         store,
         telemetry,
@@ -181,26 +189,13 @@ fn system_time() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The credentials in the file at `path`, or new ones if it has none that this data knows.
-async fn credentials(requests: &Requests, args: &UpArgs, path: &Path, owner: KeyOwner) -> Result<Credentials> {
-    if let Some(kept) = cli::read_json::<Credentials>(path)?.filter(|kept| first_start::knows(requests, kept)) {
-        return Ok(kept);
-    }
-    let made = first_start::make_key(requests, &args.account, &args.region, owner).await?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    write_private(path, &serde_json::to_vec(&made)?)?;
-    Ok(made)
-}
-
 /// Writes where this server is, for `env`, `down` and `demo`.
-fn announce(args: &UpArgs, paths: &Paths, endpoint: &str) -> Result<()> {
+fn announce(home: &Home, paths: &Paths, endpoint: &str) -> Result<()> {
     let endpoint = Endpoint {
         url: endpoint.to_owned(),
-        account: args.account.clone(),
-        region: args.region.clone(),
-        cluster: args.cluster.clone(),
+        account: home.account.clone(),
+        region: home.region.clone(),
+        cluster: home.cluster.clone(),
         pid: std::process::id(),
     };
     write_private(&paths.endpoint(), &serde_json::to_vec(&endpoint)?)

@@ -30,7 +30,6 @@ pub struct Installation {
     pub endpoint: String,
     /// Host and port of the registry, the start of every repositoryUri.
     pub registry_host: String,
-    pub account: String,
     pub master: MasterKey,
 }
 

@@ -249,7 +249,6 @@ async fn serve(engine: &MemoryEngine, dir: &TempDir, clock: &Arc<AtomicI64>) -> 
     let installation = Installation {
         endpoint: format!("http://{host}"),
         registry_host: host.clone(),
-        account: ACCOUNT.into(),
         master: master(),
     };
     let mut seed = [0; 16];

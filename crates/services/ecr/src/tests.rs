@@ -43,7 +43,6 @@ impl World {
         let installation = Installation {
             endpoint: "http://127.0.0.1:4566".into(),
             registry_host: "127.0.0.1:4566".into(),
-            account: ACCOUNT.into(),
             master: MasterKey::new(&[7; MASTER_KEY_LEN]).expect("a key"),
         };
         let parts = Parts {

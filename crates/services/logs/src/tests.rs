@@ -39,7 +39,6 @@ impl Service {
         let installation = Installation {
             endpoint: "http://127.0.0.1:4566".into(),
             registry_host: "127.0.0.1:4566".into(),
-            account: "000000000000".into(),
             master: MasterKey::new(&[1; 32]).expect("a key"),
         };
         let requests = Requests::new(Parts {
