@@ -246,11 +246,8 @@ fn client() -> reqwest::Client {
 async fn serve(engine: &MemoryEngine, dir: &TempDir, clock: &Arc<AtomicI64>) -> (Requests, String, Server) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let host = listener.local_addr().expect("an address").to_string();
-    let installation = Installation {
-        endpoint: format!("http://{host}"),
-        registry_host: host.clone(),
-        master: master(),
-    };
+    let installation =
+        Installation { endpoint: format!("http://{host}"), registry_host: host.clone(), master: master() };
     let mut seed = [0; 16];
     OsSecrets.fill(&mut seed);
     let telemetry = TempDir::new_in(dir.path()).expect("a folder").keep();
