@@ -134,7 +134,9 @@ fn find_held(folder: &Path, depth: usize) -> Result<Option<PathBuf>> {
 fn copy_bundle(container: &Path, folder: &Path) -> Result<CString> {
     let mut config = read_json(&container.join(CONFIG))?;
     config["process"]["args"] = json!([PROGRAM]);
-    config["linux"]["cgroupsPath"] = json!(format!("/longshore-bench-{}", std::process::id()));
+    // Beside the containers: elsewhere in the tree the same share of the processor would be another.
+    let cgroup = Path::new(config["linux"]["cgroupsPath"].as_str().unwrap_or_default()).with_file_name("bench");
+    config["linux"]["cgroupsPath"] = json!(cgroup);
     for mount in config["mounts"].as_array_mut().into_iter().flatten() {
         let source = PathBuf::from(mount["source"].as_str().unwrap_or_default());
         if let (Ok(name), true) = (source.strip_prefix(container), source.is_file()) {

@@ -37,8 +37,9 @@ pub(crate) fn path(data: &Path, runtime: &Runtime, config: &Value) -> Option<Pat
 /// Adds the kept filter to the configuration; false when there is none yet.
 pub(crate) fn add(config: &mut Value, kept: &Path) -> bool {
     // One that cannot be is compiled and kept anew.
-    let sound =
-        |filter: &Vec<u8>| (1..=FILTER_BYTES_MAX).contains(&filter.len()) && filter.len() % INSTRUCTION_BYTES == 0;
+    let sound = |filter: &Vec<u8>| {
+        (1..=FILTER_BYTES_MAX).contains(&filter.len()) && filter.len().is_multiple_of(INSTRUCTION_BYTES)
+    };
     let Some(filter) = fs::read(kept).ok().filter(sound) else { return false };
     config["annotations"] = json!({ ANNOTATION: STANDARD.encode(filter) });
     true
