@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::node::{Node, all_output, id, patiently, running_pid, sh, texts, until, until_said, wait};
+use super::node::{Node, PATIENCE, all_output, id, patiently, running_pid, sh, texts, until, until_said, wait};
 use crate::drivers::records::{LOCK, Outcome};
-use crate::drivers::{BindMount, ContainerSpec, Error, NetworkMode, Status, Tmpfs};
+use crate::drivers::{
+    BindMount, ContainerId, ContainerSpec, Containers, Error, NetworkMode, Status, Tmpfs, cgroup, rootfs,
+};
 
 #[tokio::test]
 async fn a_container_runs_to_its_exit_code_with_either_runtime() {
@@ -206,7 +208,7 @@ fn containers_outlive_their_agent() {
         (output.offset(), pid)
     });
     // The agent dies: nothing of it goes on.
-    agent.shutdown_background();
+    agent.shutdown_timeout(PATIENCE);
     let pid = Pid::from_raw(kept.1).expect("pid");
     kill_process(pid, Signal::KILL).expect("kill");
     let next = tokio::runtime::Runtime::new().expect("runtime");
@@ -234,6 +236,46 @@ fn containers_outlive_their_agent() {
     });
 }
 
+/// The first process and the shim of a running container.
+fn processes(node: &Node, containers: &Containers, name: &ContainerId) -> [Pid; 2] {
+    let lock = fs::read_to_string(node.container_dir(name).join(LOCK)).expect("lock");
+    let shim: serde_json::Value = serde_json::from_str(&lock).expect("json");
+    let shim = Pid::from_raw(shim["pid"].as_i64().expect("pid") as i32).expect("pid");
+    [Pid::from_raw(running_pid(containers, name).expect("running")).expect("pid"), shim]
+}
+
+#[test]
+fn nothing_but_the_directories_outlives_the_host() {
+    let node = Node::new();
+    let agent = tokio::runtime::Runtime::new().expect("runtime");
+    let name = id("rebooted");
+    let processes = agent.block_on(async {
+        let containers = node.open();
+        containers.create(&name, &node.shell("echo before; sleep 1000")).await.expect("create");
+        containers.start(&name).await.expect("start");
+        until_said(&containers, &name, "before").await;
+        processes(&node, &containers, &name)
+    });
+    agent.shutdown_timeout(PATIENCE);
+    // A power failure, as far as one can be had: processes, mounts and control groups are gone.
+    let [init, shim] = processes;
+    for process in [shim, init] {
+        kill_process(process, Signal::KILL).expect("kill");
+    }
+    let next = tokio::runtime::Runtime::new().expect("runtime");
+    next.block_on(async {
+        until("the container is gone", || test_kill_process(init).is_err()).await;
+        rootfs::unmount_at(&node.container_dir(&name).join("rootfs")).expect("unmount");
+        until("the control group is empty", || cgroup::remove(&node.config.cgroup_root).is_ok()).await;
+        let containers = node.open();
+        containers.adopt().await.expect("adopt");
+        let exit = wait(&containers, &name).await;
+        assert!(matches!(exit.outcome, Outcome::Lost { .. }), "{exit:?}");
+        containers.remove(&name).await.expect("remove");
+        node.assert_clean();
+    });
+}
+
 #[tokio::test]
 async fn a_container_whose_shim_is_killed_is_lost_and_does_not_run_on() {
     let node = Node::new();
@@ -242,10 +284,7 @@ async fn a_container_whose_shim_is_killed_is_lost_and_does_not_run_on() {
     containers.create(&name, &node.shell("echo here; sleep 1000")).await.expect("create");
     containers.start(&name).await.expect("start");
     until_said(&containers, &name, "here").await;
-    let container = Pid::from_raw(running_pid(&containers, &name).expect("running")).expect("pid");
-    let lock = fs::read_to_string(node.container_dir(&name).join(LOCK)).expect("lock");
-    let shim: serde_json::Value = serde_json::from_str(&lock).expect("json");
-    let shim = Pid::from_raw(shim["pid"].as_i64().expect("pid") as i32).expect("pid");
+    let [container, shim] = processes(&node, &containers, &name);
     kill_process(shim, Signal::KILL).expect("kill the shim");
     let exit = wait(&containers, &name).await;
     let Outcome::Lost { message } = &exit.outcome else { panic!("{exit:?}") };
