@@ -102,6 +102,8 @@ fn launches(arguments: &Arguments, server: &Server, program: Vec<u8>, bundle: &P
     let tasks = Tasks::of(&server.paths)?;
     let image = tasks.push(program)?;
     let definitions = MODES.iter().map(|mode| tasks.register(mode, &image)).collect::<Result<Vec<_>>>()?;
+    // The node's first container is another bundle than all later ones: what it had to compile is kept for them.
+    tasks.launch(&definitions[0])?;
     let bare = bare(&tasks, &definitions[0], &server.paths.agent(), bundle)?;
     let mut modes: Vec<_> = MODES.iter().map(|mode| (*mode, Vec::new())).collect();
     let mut bare_times = Samples::default();
