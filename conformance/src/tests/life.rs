@@ -91,7 +91,9 @@ fn down_stops_containers_and_the_next_up_says_so() -> Result<()> {
     let mut stage = Stage::new()?;
     let arn = ticking(&stage)?;
     let said = stage.server.down()?;
-    assert!(said.contains("1 container"), "{said}");
+    assert!(said.contains("containers stopped: 1"), "{said}");
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    assert!(!mounts.contains(&*stage.server.data().to_string_lossy()), "{mounts}");
     stage.server.up()?;
     let task = stage.until(&arn, "STOPPED")?;
     assert_eq!(task["containers"][0]["exitCode"], 3, "{task:#}");

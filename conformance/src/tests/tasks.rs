@@ -216,3 +216,19 @@ fn the_ecr_name_of_this_installation_is_this_registry() -> Result<()> {
     assert_eq!(stage.log(&task)?, ["from the image"], "task {}", id(text(&task["taskArn"])));
     Ok(())
 }
+
+#[test]
+fn a_task_runs_on_without_a_container_that_is_not_essential() -> Result<()> {
+    let stage = Stage::new()?;
+    let main = json!({ "name": "main", "image": stage.image, "memory": 32, "command": ["sleep", "60"] });
+    let missing = format!("{}/web:none", stage.server.registry()?);
+    let side = json!({ "name": "side", "image": missing, "memory": 32, "essential": false });
+    let input = json!({ "family": "two", "networkMode": "none", "containerDefinitions": [main, side] });
+    stage.client().aws(&["ecs", "register-task-definition", "--cli-input-json", &input.to_string()])?;
+    let task = stage.until(&stage.run("two", &[])?, "RUNNING")?;
+    let side = task["containers"].as_array().into_iter().flatten().find(|container| container["name"] == "side");
+    let side = side.expect("the other container");
+    assert_eq!(side["lastStatus"], "STOPPED", "{task:#}");
+    assert!(text(&side["reason"]).contains("CannotPullContainerError"), "{task:#}");
+    Ok(())
+}

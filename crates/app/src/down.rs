@@ -29,7 +29,7 @@ pub fn run(args: DownArgs) -> Result<()> {
         .build()?
         .block_on(agent::stop_all(&data.paths.agent(), &std::env::current_exe()?))?;
     println!(
-        "Longshore is down; {stopped} containers stopped. State, images and logs stay in {}.",
+        "Longshore is down; containers stopped: {stopped}. State, images and logs stay in {}.",
         paths.data.display()
     );
     Ok(())

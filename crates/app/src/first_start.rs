@@ -19,7 +19,7 @@ const SECRET_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 const SECRET_LEN: usize = 40;
 
 /// Makes a key for `owner`, commits it sealed, and keeps it in the clear in the file at `path`, 0600.
-async fn make_key(requests: &Requests, home: &Home, owner: KeyOwner, path: &Path) -> Result<Credentials> {
+async fn make_key(requests: &Requests, home: &Home, owner: KeyOwner, path: &Path) -> Result<()> {
     let (account, region) = (home.account.as_str(), home.region.as_str());
     let secrets = requests.secrets();
     let id = format!("AKIA{}", secrets.text(ID_RANDOM_LEN, ID_ALPHABET));
@@ -35,8 +35,7 @@ async fn make_key(requests: &Requests, home: &Home, owner: KeyOwner, path: &Path
     });
     stored.await.map_err(|error| anyhow!(error))?;
     let made = Credentials { access_key_id: id, secret_access_key: secret };
-    write_private(path, &serde_json::to_vec(&made)?)?;
-    Ok(made)
+    write_private(path, &serde_json::to_vec(&made)?)
 }
 
 /// Whose data this is, and where its node belongs.
@@ -57,11 +56,11 @@ const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 const CLUSTER: &str = "default";
 
-/// Makes the keys that are missing; answers where this installation is at home, and its root key.
+/// Makes the keys that are missing; answers where this installation is at home.
 ///
 /// # Errors
 /// When the data is at home elsewhere than wanted: its keys are bound to that.
-pub async fn home(requests: &Requests, paths: &Paths, wanted: Wanted) -> Result<(Home, Credentials)> {
+pub async fn home(requests: &Requests, paths: &Paths, wanted: Wanted) -> Result<Home> {
     let (root, node) = (kept(requests, &paths.credentials())?, kept(requests, &paths.agent_credentials())?);
     let bound = |row: &AccessKey| match &row.owner {
         KeyOwner::Node { region, cluster, .. } => Some((region.clone(), cluster.clone())),
@@ -78,11 +77,10 @@ pub async fn home(requests: &Requests, paths: &Paths, wanted: Wanted) -> Result<
         let owner = KeyOwner::Node { region: home.region.clone(), cluster: home.cluster.clone(), instance: None };
         make_key(requests, &home, owner, &paths.agent_credentials()).await?;
     }
-    let root = match root {
-        Some((credentials, _)) => credentials,
-        None => make_key(requests, &home, KeyOwner::Root, &paths.credentials()).await?,
-    };
-    Ok((home, root))
+    if root.is_none() {
+        make_key(requests, &home, KeyOwner::Root, &paths.credentials()).await?;
+    }
+    Ok(home)
 }
 
 fn agree(what: &str, wanted: Option<String>, bound: Option<String>, default: &str) -> Result<String> {

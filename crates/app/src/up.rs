@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail};
 use base::{Names, OsSecrets, Secrets, Timestamp};
 use blobs::Blobs;
 use clap::Args;
-use cli::{Credentials, Endpoint, Paths};
+use cli::{Endpoint, Paths};
 use control::Control;
 use gateway::{Gateway, Hosts, Server, Tls};
 use request::{Installation, Parts, Requests};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{FjallEngine, Store};
@@ -48,11 +48,31 @@ pub struct UpArgs {
     #[arg(long, value_parser = account_id)]
     account: Option<String>,
     /// Region of the local node, and of `longshore env` [of new data: us-east-1]
-    #[arg(long)]
+    #[arg(long, value_parser = region)]
     region: Option<String>,
     /// Cluster that the local node joins [of new data: default]
-    #[arg(long)]
+    #[arg(long, value_parser = cluster)]
     cluster: Option<String>,
+}
+
+/// Longest region that a signature may name, and longest cluster name (CreateCluster).
+const REGION_LEN_MAX: usize = 32;
+const CLUSTER_LEN_MAX: usize = 255;
+
+fn region(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    match (1..=REGION_LEN_MAX).contains(&text.len()) && text.bytes().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("a region has 1 to {REGION_LEN_MAX} lower-case letters, digits and hyphens")),
+    }
+}
+
+fn cluster(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    match (1..=CLUSTER_LEN_MAX).contains(&text.len()) && text.bytes().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("a cluster's name has 1 to {CLUSTER_LEN_MAX} letters, digits, hyphens and underscores")),
+    }
 }
 
 fn account_id(text: &str) -> Result<String, String> {
@@ -64,6 +84,7 @@ pub fn run(args: UpArgs) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("containers need root: run `longshore up` as root");
     }
+    Server::check(args.listen, args.tls_cert.is_some())?;
     let data = DataDir::claim(Paths::of(&args.data))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
     runtime.block_on(serve(args, data))
@@ -78,7 +99,7 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     let endpoint = format!("{scheme}://{address}");
     let requests = open(&data, &endpoint, address)?;
     let wanted = Wanted { account: args.account, region: args.region, cluster: args.cluster };
-    let (home, root) = first_start::home(&requests, &data.paths, wanted).await?;
+    let home = first_start::home(&requests, &data.paths, wanted).await?;
 
     let control = Control::new(requests.clone());
     let gateway =
@@ -99,7 +120,7 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
 
     announce(&home, &data.paths, &endpoint)?;
     let mut agent = Supervisor::start(&home.region, &home.cluster, &node_endpoint, &data.paths)?;
-    let outcome = foreground(&requests, &mut agent, &endpoint, &home.account, &root).await;
+    let outcome = foreground(&requests, &mut agent, &endpoint, &home.account, &data.paths.data).await;
     agent.end().await;
     loops.abort();
     drop(end);
@@ -123,7 +144,7 @@ async fn foreground(
     agent: &mut Supervisor,
     endpoint: &str,
     account: &str,
-    root: &Credentials,
+    data: &Path,
 ) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -138,7 +159,7 @@ async fn foreground(
                     Ok(node) => println!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). Ctrl-C ends it; containers stay.", begun.elapsed().as_millis()),
                     Err(_) => println!("Longshore serves {endpoint}, account {account}, but its node has not joined; see the messages above."),
                 }
-                println!("Point the AWS CLI at it:  eval \"$(longshore env)\"   (access key {})", root.access_key_id);
+                println!("Point the AWS CLI at it:  {}", cli::env_line(data)?);
             }
             () = agent.keep() => {}
             _ = interrupt.recv() => return Ok(()),

@@ -36,13 +36,7 @@ pub fn run(paths: &Paths) -> Result<()> {
         cluster: endpoint.cluster,
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(demo.play())?;
-    let binary = std::env::current_exe()?;
-    let data = if paths.data == std::path::Path::new(crate::DATA_DIR) {
-        String::new()
-    } else {
-        format!(" --data {}", paths.data.display())
-    };
-    println!("\nPoint the AWS CLI, SDKs and Terraform at it:\n  eval \"$({} env{data})\"", binary.display());
+    println!("\nPoint the AWS CLI, SDKs and Terraform at it:\n  {}", crate::env_line(&paths.data)?);
     Ok(())
 }
 

@@ -1,7 +1,15 @@
 //! `longshore env`: lines for a shell to evaluate.
 
-use crate::paths::{Credentials, Endpoint, Paths, server};
+use crate::paths::{Credentials, DATA_DIR, Endpoint, Paths, server};
 use anyhow::Result;
+use std::path::Path;
+
+/// What to type so that a shell's AWS clients use the installation in `data`.
+pub fn env_line(data: &Path) -> Result<String> {
+    let binary = std::env::current_exe()?;
+    let data = if data == Path::new(DATA_DIR) { String::new() } else { format!(" --data {}", data.display()) };
+    Ok(format!("eval \"$({} env{data})\"", binary.display()))
+}
 
 pub fn run(paths: &Paths) -> Result<()> {
     let (endpoint, credentials) = server(paths)?;

@@ -7,6 +7,7 @@ mod demo;
 mod env;
 mod paths;
 
+pub use env::env_line;
 pub use paths::{Credentials, DATA_DIR, Endpoint, Paths, read_json};
 
 use anyhow::Result;

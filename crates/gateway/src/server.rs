@@ -68,12 +68,15 @@ pub struct Server {
 impl Server {
     /// Binds `listen`; an address that others can reach needs TLS.
     pub async fn bind(listen: SocketAddr, tls: Option<&Tls>) -> Result<Self, ListenError> {
-        if tls.is_none() && !listen.ip().is_loopback() {
-            return Err(ListenError::PublicWithoutTls(listen));
-        }
+        Self::check(listen, tls.is_some())?;
         let tls = tls.map(acceptor).transpose()?;
         let listener = TcpListener::bind(listen).await.map_err(|error| ListenError::Bind(listen, error))?;
         Ok(Self { listener, tls })
+    }
+
+    /// Refuses an address that others can reach without TLS.
+    pub fn check(listen: SocketAddr, tls: bool) -> Result<(), ListenError> {
+        if tls || listen.ip().is_loopback() { Ok(()) } else { Err(ListenError::PublicWithoutTls(listen)) }
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {

@@ -39,7 +39,7 @@ impl Report {
     /// STOPPED only when all that was told before is `durable`, or a restart could tell it again.
     pub(super) fn next(task: &Task, durable: bool) -> Option<Self> {
         let over = durable && task.containers.iter().all(Container::is_over);
-        let ran = task.containers.iter().all(|container| container.started);
+        let ran = has_run(task);
         let resolved = task.containers.iter().any(|container| container.stage == Stage::ManifestPulled);
         let due = match task.reported {
             Reported::Stopped => return None,
@@ -67,6 +67,14 @@ impl Report {
             }
         }
     }
+}
+
+/// True once every container has started, but for non-essential ones that ended without: the task
+/// goes on without them.
+fn has_run(task: &Task) -> bool {
+    let mut containers = task.containers.iter().zip(&task.order.containers);
+    let started = task.containers.iter().any(|container| container.started);
+    started && containers.all(|(container, order)| container.started || (!order.essential && container.is_over()))
 }
 
 /// A container whose end is complete and not told yet.

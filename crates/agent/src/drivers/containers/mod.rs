@@ -334,6 +334,10 @@ impl Containers {
     /// [`Error::Network`], [`Error::Io`]
     pub async fn dismantle(&self) -> Result<(), Error> {
         self.inner.network.dismantle().await?;
+        // What a stopped container still has to ship is beside its root, not in it.
+        for mount in rootfs::mounts_below(&self.inner.config.data).map_err(Error::io("find mounts"))? {
+            rootfs::unmount_at(&mount).map_err(Error::io("unmount a container's root"))?;
+        }
         cgroup::remove(&self.inner.config.cgroup_root).map_err(Error::io("remove the node's control group"))
     }
 
