@@ -69,12 +69,13 @@ impl Report {
     }
 }
 
-/// True once every container has started, but for non-essential ones that ended without: the task
-/// goes on without them.
+/// True once every container has started. A non-essential one that ended without having started is
+/// not waited for, as long as the task goes on without it.
 fn has_run(task: &Task) -> bool {
-    let mut containers = task.containers.iter().zip(&task.order.containers);
-    let started = task.containers.iter().any(|container| container.started);
-    started && containers.all(|(container, order)| container.started || (!order.essential && container.is_over()))
+    let containers = || task.containers.iter().zip(&task.order.containers);
+    let goes_on = containers().any(|(container, order)| order.essential && container.started)
+        && !containers().any(|(container, order)| order.essential && container.stage == Stage::Stopped);
+    containers().all(|(container, order)| container.started || (goes_on && !order.essential && container.is_over()))
 }
 
 /// A container whose end is complete and not told yet.
