@@ -24,6 +24,9 @@ use tokio_rustls::TlsAcceptor;
 /// A client that has not sent its request's head by then is let go.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Pause after a connection could not be accepted: too few file descriptors, most often, and that passes.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// How long requests under way may take to finish once the server ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -97,7 +100,7 @@ impl Server {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
                 () = &mut end => break,
