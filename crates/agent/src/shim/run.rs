@@ -44,17 +44,28 @@ impl Shim {
         let path = self.dir.join(SPOOL);
         let spool = Writer::create(&path, self.record.spool_bytes_max, self.record.overflow).map_err(cannot)?;
         let pump = Pump::new([out, err], spool, self).map_err(cannot)?;
-        self.call_run(out_end, err_end)?;
+        self.call_runtime(out_end, err_end)?;
         Ok(pump)
     }
 
-    fn call_run(&self, out: OwnedFd, err: OwnedFd) -> Result<(), String> {
-        let mut run = self.runtime();
-        run.args(["run", "--detach", "--bundle"]).arg(&self.dir);
-        run.arg("--pid-file").arg(self.pid_file()).arg(self.record.id.as_str());
-        run.stdout(out).stderr(err);
-        // The command owns this process's copies of the pipes' ends: they must be closed for the pipes to end.
-        let status = self.record.runtime.in_view(move || run.status());
+    /// Creates and starts in two calls. `run --detach` would be one, but is the container's parent until it
+    /// returns: a process that ends before that is reaped there, and how it ended is lost.
+    fn call_runtime(&self, out: OwnedFd, err: OwnedFd) -> Result<(), String> {
+        let mut create = self.runtime();
+        create.args(["create", "--bundle"]).arg(&self.dir);
+        create.arg("--pid-file").arg(self.pid_file()).arg(self.record.id.as_str());
+        create.stdout(out).stderr(err);
+        let mut start = self.runtime();
+        start.args(["start", self.record.id.as_str()]).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = self.record.runtime.in_view(move || {
+            let created = create.status();
+            // The command owns this process's copies of the pipes' ends: they must be closed for the pipes to end.
+            drop(create);
+            match created {
+                Ok(status) if status.success() => start.status(),
+                other => other,
+            }
+        });
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(_) => Err(complaint(&self.dir.join(RUNTIME_LOG))),

@@ -235,6 +235,25 @@ fn containers_outlive_their_agent() {
     });
 }
 
+/// Many at once, so that processes end while the runtime that started them still waits for its turn.
+#[tokio::test]
+async fn however_quickly_a_process_ends_its_exit_code_is_known() {
+    const AT_ONCE: usize = 24;
+    let node = Node::new();
+    let containers = node.open();
+    let names: Vec<_> = (0..AT_ONCE).map(|i| id(&format!("quick{i}"))).collect();
+    for name in &names {
+        containers.create(name, &node.shell("exit 7")).await.expect("create");
+    }
+    let starts = names.iter().map(|name| containers.start(name));
+    futures_util::future::join_all(starts).await.into_iter().for_each(|started| drop(started.expect("start")));
+    for name in &names {
+        assert_eq!(wait(&containers, name).await.outcome, Outcome::Exited { code: 7 });
+        containers.remove(name).await.expect("remove");
+    }
+    node.assert_clean();
+}
+
 /// The first process and the shim of a running container.
 fn processes(node: &Node, containers: &Containers, name: &ContainerId) -> [Pid; 2] {
     let lock = fs::read_to_string(node.container_dir(name).join(LOCK)).expect("lock");
