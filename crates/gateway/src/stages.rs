@@ -24,11 +24,15 @@ const FALLBACK_SERVICE: &str = "ecs";
 pub async fn handle(gate: &Gateway, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let request_id = gate.requests.names().uuid();
     let (head, incoming) = request.into_parts();
-    if let Err(error) = trust::admit(&gate.hosts, &head) {
-        return failed(wire::service(FALLBACK_SERVICE), &error, &request_id);
-    }
     let path = head.uri.path();
-    if path == "/v2" || path.starts_with("/v2/") {
+    let of_registry = path == "/v2" || path.starts_with("/v2/");
+    if let Err(error) = trust::admit(&gate.hosts, &head) {
+        return match of_registry {
+            true => registry::refuse(error, &head.method, &request_id),
+            false => failed(wire::service(FALLBACK_SERVICE), &error, &request_id),
+        };
+    }
+    if of_registry {
         let meta = registry::Meta { source_ip: peer.address.ip().to_string(), request_id };
         return registry::handle(&gate.requests, Request::from_parts(head, incoming), meta).await;
     }

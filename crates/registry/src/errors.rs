@@ -1,6 +1,7 @@
 //! Every error of this room, with its code, status and text.
 //!
-//! Codes are those of the OCI distribution specification, chosen and worded as Amazon ECR does.
+//! Codes are those of the OCI distribution specification, chosen and worded as Amazon ECR does. It has none for a
+//! download's range that cannot be served; RANGE_INVALID is what its reference implementation says of ranges.
 
 use crate::body::{self, Body};
 use auth::TokenError;
@@ -98,7 +99,7 @@ impl RegistryError {
             Self::Digest(_) | Self::NoDigest => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             Self::PageSize(_) => (StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID"),
             Self::BlobUnknown { .. } => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
-            Self::BlobRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UNKNOWN"),
+            Self::BlobRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
             Self::UploadUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
             Self::UploadRange { .. } | Self::ContentRange(_) => {
                 (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID")

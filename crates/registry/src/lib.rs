@@ -34,6 +34,7 @@ use crate::errors::RegistryError;
 use crate::query::Query;
 use crate::route::Route;
 use crate::session::Session;
+use base::ApiError;
 use http::header::{HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -52,17 +53,27 @@ pub struct Meta {
 /// Answers a request below `/v2`.
 pub async fn handle(requests: &Requests, request: Request<Incoming>, meta: Meta) -> Response<Body> {
     let request_id = meta.request_id.clone();
-    let is_head = request.method() == Method::HEAD;
-    let mut response = match serve(requests, request, meta).await {
+    let method = request.method().clone();
+    let response = match serve(requests, request, meta).await {
         Ok(response) => response,
         Err(error) => failed(requests, error),
     };
-    if is_head {
+    finished(response, &method, &request_id)
+}
+
+/// Answers a request below `/v2` that was refused before it came here.
+pub fn refuse(error: ApiError, method: &Method, request_id: &str) -> Response<Body> {
+    finished(RegistryError::from(error).response(), method, request_id)
+}
+
+/// What every answer has, and what one to HEAD has not.
+fn finished(mut response: Response<Body>, method: &Method, request_id: &str) -> Response<Body> {
+    if method == Method::HEAD {
         *response.body_mut() = body::empty();
     }
     let headers = response.headers_mut();
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-    set(headers, REQUEST_ID, &request_id);
+    set(headers, REQUEST_ID, request_id);
     response
 }
 

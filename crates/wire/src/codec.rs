@@ -28,22 +28,22 @@ pub struct Encoded {
     pub body: Vec<u8>,
 }
 
-/// How to speak to a caller: a service's protocol, or only a protocol where no service is known.
-#[derive(Clone, Copy, Debug)]
+/// How to speak to a caller: a service's protocol, only a protocol where no service is known, or neither.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Dialect {
-    pub protocol: Protocol,
+    pub protocol: Option<Protocol>,
     pub service: Option<&'static Service>,
 }
 
 impl From<&'static Service> for Dialect {
     fn from(service: &'static Service) -> Self {
-        Self { protocol: service.protocol, service: Some(service) }
+        Self { protocol: Some(service.protocol), service: Some(service) }
     }
 }
 
 impl From<Protocol> for Dialect {
     fn from(protocol: Protocol) -> Self {
-        Self { protocol, service: None }
+        Self { protocol: Some(protocol), service: None }
     }
 }
 
@@ -76,8 +76,9 @@ pub fn encode_error(dialect: impl Into<Dialect>, error: &ApiError, request_id: &
     let dialect = dialect.into();
     let status = status(dialect.service, error);
     match dialect.protocol {
-        Protocol::AwsQuery => query::encode_error(dialect.service, status, error, request_id),
-        protocol => json::encode_error(protocol, status, error, request_id),
+        None => query::encode_bare_error(status, error, request_id),
+        Some(Protocol::AwsQuery) => query::encode_error(dialect.service, status, error, request_id),
+        Some(protocol) => json::encode_error(protocol, status, error, request_id),
     }
 }
 

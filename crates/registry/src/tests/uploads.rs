@@ -173,8 +173,8 @@ async fn ranges_are_served() {
         assert_eq!(part.header("content-length"), expect.len().to_string());
         assert!(part.body == content[expect], "{range}");
     }
-    let outside = world.send(&line, &[("range", "bytes=1000000-")], "").await;
-    assert_eq!((outside.status.as_u16(), outside.header("content-range")), (416, "bytes */1000000"));
+    let outside = world.send(&line, &[("range", "bytes=1000000-")], "").await.expect(416, "RANGE_INVALID");
+    assert_eq!(outside.header("content-range"), "bytes */1000000");
     assert!(world.send(&line, &[("range", "bytes=0-1,5-6")], "").await.expect(200, "").body == content);
 }
 

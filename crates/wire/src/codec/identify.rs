@@ -26,19 +26,48 @@ impl IdentifyError {
     }
 }
 
+/// What AWS's endpoints answer to a request that names no operation in any protocol.
+const STATUS_NO_OPERATION: u16 = 404;
+
 /// Finds the operation: by `X-Amz-Target` in awsJson, by `Action` and `Version` in awsQuery.
 pub fn identify(head: &Parts, body: &[u8]) -> Result<(&'static Service, &'static Operation), IdentifyError> {
     if let Some(target) = head.headers.get("x-amz-target") {
         return by_target(head, &String::from_utf8_lossy(target.as_bytes()));
     }
-    let body = if content_type(head).starts_with("application/x-www-form-urlencoded") { body } else { &[] };
+    let is_form = content_type(head).starts_with("application/x-www-form-urlencoded");
+    let body = if is_form { body } else { &[] };
     match query::parameter(head, body, "Action") {
         Some(action) => by_action(head, body, &action),
-        None => Err(IdentifyError::new(
-            Protocol::AwsQuery,
-            "MissingAction",
-            "The request names no operation: send the header X-Amz-Target or the parameter Action.".to_owned(),
-        )),
+        None if is_form => Err(without_action(head, body)),
+        None => Err(without_operation(head)),
+    }
+}
+
+/// A form without Action.
+fn without_action(head: &Parts, body: &[u8]) -> IdentifyError {
+    let text = "The request names no operation: send the parameter Action, or the header X-Amz-Target.";
+    let named = query::parameter(head, body, "Version").is_some() || sigv4::scope_service(head).is_some();
+    let service = candidates(head, body).next().filter(|_| named);
+    let dialect = service.map_or(Protocol::AwsQuery.into(), Dialect::from);
+    IdentifyError::new(dialect, "MissingAction", text.to_owned())
+}
+
+/// Neither a target nor a form.
+fn without_operation(head: &Parts) -> IdentifyError {
+    let text = "The request names no operation: send the header X-Amz-Target, as AWS clients do.".to_owned();
+    if let Some(spoken) = spoken_json(head) {
+        return IdentifyError::new(spoken, "UnknownOperationException", text);
+    }
+    let error = ApiError::client("UnknownOperationException", text).with_status(STATUS_NO_OPERATION);
+    IdentifyError { dialect: Dialect::default(), error }
+}
+
+/// The protocol that a content type of awsJson names.
+fn spoken_json(head: &Parts) -> Option<Protocol> {
+    match content_type(head) {
+        kind if kind.starts_with("application/x-amz-json-1.0") => Some(Protocol::AwsJson10),
+        kind if kind.starts_with("application/x-amz-json") => Some(Protocol::AwsJson11),
+        _ => None,
     }
 }
 
@@ -52,25 +81,29 @@ fn by_target(head: &Parts, target: &str) -> Result<(&'static Service, &'static O
     if let Some((service, operation)) = service.and_then(|service| Some((service, service.operation(name)?))) {
         return Ok((service, operation));
     }
-    let spoken = if content_type(head).contains("json-1.0") { Protocol::AwsJson10 } else { Protocol::AwsJson11 };
+    let spoken = spoken_json(head).unwrap_or(Protocol::AwsJson11);
     let dialect = service.map_or(spoken.into(), Dialect::from);
     Err(IdentifyError::new(dialect, "UnknownOperationException", format!("No operation is known as {target}.")))
 }
 
 fn by_action(head: &Parts, body: &[u8], action: &str) -> Result<(&'static Service, &'static Operation), IdentifyError> {
-    let version = query::parameter(head, body, "Version");
-    let scope = sigv4::scope_service(head);
-    let named = |service: &&Service| {
-        service.protocol == Protocol::AwsQuery
-            && version.as_ref().is_none_or(|version| service.api_version == version)
-            && scope.as_ref().is_none_or(|scope| service.signing_name == scope)
-    };
-    let candidates: Vec<&'static Service> = services().iter().copied().filter(named).collect();
-    if let Some(found) = candidates.iter().find_map(|service| Some((*service, service.operation(action)?))) {
+    if let Some(found) = candidates(head, body).find_map(|service| Some((service, service.operation(action)?))) {
         return Ok(found);
     }
-    let dialect = candidates.first().map_or(Protocol::AwsQuery.into(), |service| Dialect::from(*service));
+    let dialect = candidates(head, body).next().map_or(Protocol::AwsQuery.into(), Dialect::from);
+    let version = query::parameter(head, body, "Version");
     let version = version.as_deref().unwrap_or("NO_VERSION_SPECIFIED");
     let text = format!("Could not find operation {action} for version {version}");
     Err(IdentifyError::new(dialect, "InvalidAction", text))
+}
+
+/// The awsQuery services that the version, and the signature's scope, leave.
+fn candidates(head: &Parts, body: &[u8]) -> impl Iterator<Item = &'static Service> {
+    let version = query::parameter(head, body, "Version");
+    let scope = sigv4::scope_service(head);
+    services().iter().copied().filter(move |service| {
+        service.protocol == Protocol::AwsQuery
+            && version.as_ref().is_none_or(|version| service.api_version == version)
+            && scope.as_ref().is_none_or(|scope| service.signing_name == scope)
+    })
 }

@@ -208,7 +208,12 @@ fn requests_are_identified_by_target_or_action() {
         (
             form(),
             "",
-            "MissingAction: The request names no operation: send the header X-Amz-Target or the parameter Action.",
+            "MissingAction: The request names no operation: send the parameter Action, or the header X-Amz-Target.",
+        ),
+        (
+            head("POST", "/", &[]),
+            "{}",
+            "UnknownOperationException: The request names no operation: send the header X-Amz-Target, as AWS clients do.",
         ),
     ] {
         assert_eq!(name(head, body), expected);
@@ -222,6 +227,30 @@ fn unknown_operations_are_answered_in_the_protocol_asked_in() {
     assert_eq!(answer.headers[0], ("content-type", "application/x-amz-json-1.1".to_owned()));
     let answer = identify(&form(), b"Action=Fly&Version=2011-06-15").expect_err("unknown").encode("r-1");
     insta::assert_snapshot!(String::from_utf8(answer.body).expect("text"), @r#"<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>InvalidAction</Code><Message>Could not find operation Fly for version 2011-06-15</Message></Error><RequestId>r-1</RequestId></ErrorResponse>"#);
+}
+
+/// AWS answers a form in the words of the service that its scope or version names; JSON as JSON; and what shows
+/// no protocol with 404 and the code as root element.
+#[test]
+fn requests_without_operation_are_answered_in_the_protocol_that_they_show() {
+    let check = |head: http::request::Parts, body: &str, expected: &str| {
+        let answer = identify(&head, body.as_bytes()).expect_err("no operation").encode("r-1");
+        let shown = format!("{} {}", answer.status, String::from_utf8(answer.body).expect("text").trim_end());
+        assert_eq!(shown, expected);
+    };
+    let target = "The request names no operation: send the header X-Amz-Target, as AWS clients do.";
+    let json = head("POST", "/", &[("content-type", "application/x-amz-json-1.1")]);
+    check(json, "{}", &format!(r#"400 {{"__type":"UnknownOperationException","message":"{target}"}}"#));
+    let bare = format!("404 <UnknownOperationException><Message>{target}</Message></UnknownOperationException>");
+    check(head("POST", "/", &[]), "{}", &bare);
+    check(head("GET", "/", &[]), "", &bare);
+    let action = "The request names no operation: send the parameter Action, or the header X-Amz-Target.";
+    let inside = format!(
+        "<Error><Type>Sender</Type><Code>MissingAction</Code><Message>{action}</Message></Error><RequestId>r-1</RequestId>"
+    );
+    check(form(), "", &format!("400 <ErrorResponse>{inside}</ErrorResponse>"));
+    let sts = r#" xmlns="https://sts.amazonaws.com/doc/2011-06-15/""#;
+    check(form(), "Version=2011-06-15", &format!("400 <ErrorResponse{sts}>{inside}</ErrorResponse>"));
 }
 
 #[test]

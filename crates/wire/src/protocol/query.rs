@@ -48,9 +48,15 @@ pub fn encode_error(service: Option<&Service>, status: u16, error: &ApiError, re
     answer(status, "ErrorResponse", service, &body, request_id)
 }
 
+/// An error to who shows no protocol at all: the code as the root element, as AWS's endpoints do it.
+pub fn encode_bare_error(status: u16, error: &ApiError, request_id: &str) -> Encoded {
+    answer(status, &error.code, None, &element("Message", &text(&error.message)), request_id)
+}
+
 fn answer(status: u16, root: &str, service: Option<&Service>, inside: &str, request_id: &str) -> Encoded {
-    let namespace = service.and_then(|service| service.xml_namespace).unwrap_or_default();
-    let body = format!("<{root} xmlns=\"{}\">{inside}</{root}>\n", text(namespace));
+    let namespace = service.and_then(|service| service.xml_namespace);
+    let namespace = namespace.map(|namespace| format!(" xmlns=\"{}\"", text(namespace))).unwrap_or_default();
+    let body = format!("<{root}{namespace}>{inside}</{root}>\n");
     let headers = vec![("content-type", "text/xml".to_owned()), ("x-amzn-requestid", request_id.to_owned())];
     Encoded { status, headers, body: body.into_bytes() }
 }
