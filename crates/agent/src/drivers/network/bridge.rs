@@ -1,9 +1,11 @@
 //! The node's bridge: its link, its network, and the kernel's settings that it needs.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::NetworkConfig;
 use super::address::Subnet;
@@ -18,6 +20,8 @@ const MTU_DEFAULT: u32 = 1500;
 /// Names the boot in which forwarding was off before we turned it on. Remove it to have the host forward all.
 const GUARD_FILE: &str = "forwarding-was-off";
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+/// Held while a node chooses its network; empty, and left for the next one.
+const CHOOSING: &str = "/run/longshore-bridges.lock";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 #[derive(Clone, Debug)]
@@ -31,27 +35,33 @@ pub(super) struct Bridge {
 impl Bridge {
     /// Makes the bridge, or finds it as a former life left it. Blocking.
     pub fn ensure(config: &NetworkConfig, data: &Path) -> io::Result<Self> {
-        let mut netlink = Netlink::open()?;
-        let name = config.bridge.as_str();
-        // Two nodes that start on one host at once may choose the same network: each may yield to all others.
-        for _ in 0..=SUBNETS.len() {
-            let (index, subnet, mtu) = make(&mut netlink, config)?;
-            if yields(&netlink.addresses()?, index, subnet) {
-                netlink.delete_link(name)?;
-                continue;
-            }
-            // Lets 127.0.0.1 reach containers; the firewall table keeps containers from reaching 127.0.0.1.
-            fs::write(format!("/proc/sys/net/ipv4/conf/{name}/route_localnet"), "1")?;
-            let guards_forwarding = turn_forwarding_on(data)?;
-            return Ok(Self { index, subnet, mtu, guards_forwarding });
-        }
-        Err(io::Error::other(format!("other bridges take the network of {name} again and again; configure one for it")))
+        let (index, subnet, mtu) = make(&mut Netlink::open()?, config)?;
+        // Lets 127.0.0.1 reach containers; the firewall table keeps containers from reaching 127.0.0.1.
+        fs::write(format!("/proc/sys/net/ipv4/conf/{}/route_localnet", config.bridge), "1")?;
+        let guards_forwarding = turn_forwarding_on(data)?;
+        Ok(Self { index, subnet, mtu, guards_forwarding })
     }
+
+    /// False when the bridge of that name is gone, or another one. Blocking.
+    pub fn is_there(&self, name: &str) -> io::Result<bool> {
+        let link = Netlink::open()?.link(name)?;
+        Ok(link.is_some_and(|link| link.header.index == self.index))
+    }
+}
+
+/// Until the file is closed, no other node of this host chooses a network: of two that did so at once, each would
+/// take away links that are the other's, since links are named after addresses.
+fn choosing_alone() -> io::Result<File> {
+    let failed = |error: io::Error| io::Error::new(error.kind(), format!("lock {CHOOSING}: {error}"));
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(CHOOSING).map_err(failed)?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+    Ok(file)
 }
 
 /// The bridge's index, network and MTU, once it is up and has its address.
 fn make(netlink: &mut Netlink, config: &NetworkConfig) -> io::Result<(u32, Subnet, u32)> {
     let name = config.bridge.as_str();
+    let _alone = choosing_alone()?;
     let link = netlink.link(name)?;
     let subnet = choose_subnet(netlink, config, link.as_ref().map(|link| link.header.index))?;
     let mtu = match link.as_ref().and_then(mtu_of) {
@@ -68,20 +78,15 @@ fn make(netlink: &mut Netlink, config: &NetworkConfig) -> io::Result<(u32, Subne
     Ok((index, subnet, mtu))
 }
 
-/// Of two links with one network, the later gives way; an earlier one's containers may run already.
-fn yields(addresses: &[(u32, Ipv4Addr, Subnet)], own: u32, subnet: Subnet) -> bool {
-    addresses.iter().any(|(index, _, other)| *index < own && other.overlaps(subnet))
-}
-
 /// The configured network, else the one that the bridge has, else the first that the host does not use.
 fn choose_subnet(netlink: &mut Netlink, config: &NetworkConfig, bridge: Option<u32>) -> io::Result<Subnet> {
     let addresses = netlink.addresses()?;
-    let own = addresses.iter().find(|(index, _, _)| Some(*index) == bridge).map(|(_, _, subnet)| *subnet);
+    let own = addresses.iter().find(|(index, _)| Some(*index) == bridge).map(|(_, subnet)| *subnet);
     if let (None, Some(subnet)) = (config.subnet, own) {
         return Ok(subnet);
     }
     let mut used: Vec<Subnet> =
-        addresses.iter().filter(|(index, _, _)| Some(*index) != bridge).map(|(_, _, subnet)| *subnet).collect();
+        addresses.iter().filter(|(index, _)| Some(*index) != bridge).map(|(_, subnet)| *subnet).collect();
     let routes = netlink.routes()?;
     used.extend(routes.iter().filter(|route| is_other_network(route, bridge)).map(|route| route.to));
     pick_subnet(config.subnet, &used)
@@ -123,6 +128,10 @@ fn turn_forwarding_on(data: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sched::{CloneFlags, unshare};
+    use std::collections::BTreeSet;
+    use std::sync::Barrier;
+    use std::thread;
 
     #[test]
     fn a_used_network_is_passed_over_and_a_configured_one_insisted_on() {
@@ -140,11 +149,25 @@ mod tests {
         check(Some("10.5.0.0/24"), &["10.5.0.0/30"], None);
     }
 
+    /// In a network namespace of the test's own.
     #[test]
-    fn the_later_of_two_bridges_gives_way() {
-        let subnet: Subnet = "172.29.0.0/16".parse().expect("subnet");
-        let addresses = [(3, subnet.gateway(), subnet), (5, subnet.gateway(), subnet)];
-        assert!(!yields(&addresses, 3, subnet));
-        assert!(yields(&addresses, 5, subnet));
+    fn nodes_that_start_at_once_take_networks_of_their_own() {
+        const NODES: usize = 5;
+        let host = || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: run the tests as root");
+            let data = tempfile::tempdir().expect("temp dir");
+            let start = Barrier::new(NODES);
+            let ensure = &|index: usize| {
+                let config = NetworkConfig { bridge: format!("lsnode{index}"), ..NetworkConfig::default() };
+                start.wait();
+                Bridge::ensure(&config, data.path()).expect("a bridge").subnet.to_string()
+            };
+            thread::scope(|scope| {
+                let nodes: Vec<_> = (0..NODES).map(|index| scope.spawn(move || ensure(index))).collect();
+                nodes.into_iter().map(|node| node.join().expect("a node")).collect::<BTreeSet<_>>()
+            })
+        };
+        let subnets = thread::spawn(host).join().expect("the host");
+        assert_eq!(subnets.len(), NODES, "{subnets:?}");
     }
 }

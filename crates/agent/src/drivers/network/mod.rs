@@ -121,33 +121,60 @@ impl Network {
         Ok(bridge.subnet)
     }
 
-    /// Gives a container its place.
+    /// Gives a container its place, on a new bridge if someone removed the one that was known.
     pub(crate) async fn attach(&self, id: &ContainerId, mode: &NetworkMode) -> Result<Attachment, Error> {
         let NetworkMode::Bridge { ports } = mode else { return Ok(Attachment::default()) };
-        match self.attach_to_bridge(id, ports).await {
-            Ok(attachment) => Ok(attachment),
-            Err(error) => {
-                if let Err(also) = self.detach(id).await {
-                    tracing::warn!(container = %id, error = %also, "a failed attachment could not be undone");
-                }
-                Err(error)
+        let bridge = self.bridge().await?;
+        match self.attach_or_undo(&bridge, id, ports).await {
+            Err(error) if self.has_lost(&bridge).await => {
+                tracing::warn!(%error, "bridge {} was removed by someone; it is made again", self.config.bridge);
+                self.attach_or_undo(&self.bridge().await?, id, ports).await
             }
+            attached => attached,
         }
     }
 
-    async fn attach_to_bridge(&self, id: &ContainerId, wanted: &[PortMapping]) -> Result<Attachment, Error> {
-        let bridge = self.bridge().await?;
+    async fn attach_or_undo(
+        &self,
+        bridge: &Bridge,
+        id: &ContainerId,
+        ports: &[PortMapping],
+    ) -> Result<Attachment, Error> {
+        let attached = self.attach_to_bridge(bridge, id, ports).await;
+        if attached.is_err()
+            && let Err(error) = self.detach(id).await
+        {
+            tracing::warn!(container = %id, %error, "a failed attachment could not be undone");
+        }
+        attached
+    }
+
+    async fn attach_to_bridge(
+        &self,
+        bridge: &Bridge,
+        id: &ContainerId,
+        wanted: &[PortMapping],
+    ) -> Result<Attachment, Error> {
         let lease = self.taken.lock().allocate(id, bridge.subnet, wanted)?;
         let kept = replace_json(&self.lease_path(id), &lease, Durable::No);
         kept.map_err(|error| Error::network("keep the lease", error))?;
         // The table changes only for published ports; without any, it is as it was.
-        let (wired, loaded) = tokio::join!(self.wire(id, &bridge, lease.address), self.load_table(&bridge));
-        if let Err(error) = wired.and(loaded) {
-            // Perhaps someone removed the bridge: the next container makes sure of it.
-            *self.bridge.lock().await = None;
-            return Err(error);
-        }
+        let (wired, loaded) = tokio::join!(self.wire(id, bridge, lease.address), self.load_table(bridge));
+        wired.and(loaded)?;
         Ok(Attachment { netns: Some(self.pin(id)), address: Some(lease.address), bindings: lease.bindings })
+    }
+
+    /// True when the bridge is not there any more, and the next caller makes another. The kernel says EINVAL to
+    /// a link that is to be put on it.
+    async fn has_lost(&self, bridge: &Bridge) -> bool {
+        let (used, name) = (bridge.clone(), self.config.bridge.clone());
+        let there = blocking("look for the bridge", move || used.is_there(&name)).await;
+        let lost = there.is_ok_and(|there| !there);
+        let mut known = self.bridge.lock().await;
+        if lost && known.as_ref().is_some_and(|known| known.index == bridge.index) {
+            *known = None;
+        }
+        lost
     }
 
     async fn wire(&self, id: &ContainerId, bridge: &Bridge, address: Ipv4Addr) -> Result<(), Error> {

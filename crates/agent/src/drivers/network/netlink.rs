@@ -128,8 +128,8 @@ impl Netlink {
         existing_is_fine(self.create(RouteNetlinkMessage::NewRoute(route)))
     }
 
-    /// All IPv4 addresses: of which link, and in which network.
-    pub fn addresses(&mut self) -> io::Result<Vec<(u32, Ipv4Addr, Subnet)>> {
+    /// The networks of all IPv4 addresses, with the links that have them.
+    pub fn addresses(&mut self) -> io::Result<Vec<(u32, Subnet)>> {
         let mut all = AddressMessage::default();
         all.header.family = AddressFamily::Inet;
         let answers = self.request(RouteNetlinkMessage::GetAddress(all), NLM_F_DUMP)?;
@@ -137,7 +137,7 @@ impl Netlink {
             RouteNetlinkMessage::NewAddress(message) => {
                 let (index, length) = (message.header.index, message.header.prefix_len);
                 message.attributes.into_iter().find_map(|attribute| match attribute {
-                    AddressAttribute::Address(IpAddr::V4(ip)) => Some((index, ip, Subnet::containing(ip, length))),
+                    AddressAttribute::Address(IpAddr::V4(ip)) => Some((index, Subnet::containing(ip, length))),
                     _ => None,
                 })
             }

@@ -261,6 +261,45 @@ fn ports_outlive_the_agent_and_a_flushed_firewall() {
     });
 }
 
+/// Links, addresses and namespaces of some are made while those of others are taken away.
+#[test]
+fn many_come_and_go_at_once() {
+    const AT_ONCE: usize = 16;
+    on_a_host_of_its_own(async |_neighbour| {
+        let node = Node::new();
+        let containers = node.open();
+        let network = NetworkMode::Bridge { ports: vec![port(80, None, Protocol::Tcp)] };
+        let spec = ContainerSpec { network, ..node.shell("sleep 1000") };
+        let lives = (0..AT_ONCE).map(async |i| {
+            let name = id(&format!("c{i}"));
+            containers.create(&name, &spec).await.expect("create");
+            containers.start(&name).await.expect("start");
+            containers.stop(&name, Duration::ZERO).await.expect("stop");
+            containers.remove(&name).await.expect("remove");
+        });
+        futures_util::future::join_all(lives).await;
+        node.assert_clean();
+    });
+}
+
+#[test]
+fn a_bridge_that_someone_removed_is_made_again() {
+    on_a_host_of_its_own(async |_neighbour| {
+        let node = Node::new();
+        let containers = node.open();
+        containers.network().prepare().await.expect("bridge");
+        sh("ip link del lstest0");
+        let names = ["a", "b", "c"];
+        let starts = names.map(async |name| start(&containers, name, &server(&node, name, &[])).await.0);
+        for (address, name) in futures_util::future::join_all(starts).await.into_iter().zip(names) {
+            until_answered(address, 80, name).await;
+            kill(&containers, name).await;
+            containers.remove(&id(name)).await.expect("remove");
+        }
+        node.assert_clean();
+    });
+}
+
 #[test]
 fn names_are_resolved_as_on_the_host() {
     on_a_host_of_its_own(async |_neighbour| {
