@@ -8,10 +8,12 @@ mod body;
 mod dispatch;
 mod server;
 mod stages;
+mod tls;
 mod trust;
 
 pub use dispatch::OPERATIONS;
-pub use server::{Gateway, ListenError, Server, Tls};
+pub use server::{Gateway, ListenError, Server};
+pub use tls::{ServedCertificate, Tls, TlsError};
 pub use trust::Hosts;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Listening, TLS, connections, and an end that lets requests finish.
 
+use crate::tls::{ServedCertificate, Tls, TlsError};
 use crate::{Hosts, stages};
 use control::Control;
 use hyper::service::service_fn;
@@ -7,14 +8,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use request::Requests;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,21 +27,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long requests under way may take to finish once the server ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Certificate chain and key, PEM.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error("{0} is reachable from other machines: give --tls-cert and --tls-key, or listen on a loopback address")]
     PublicWithoutTls(SocketAddr),
     #[error("cannot listen on {0}: {1}; choose another with --listen")]
     Bind(SocketAddr, io::Error),
-    #[error("cannot use the TLS certificate {certificate} with the key {key}: {reason}")]
-    Tls { certificate: PathBuf, key: PathBuf, reason: String },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Who is at the other end of a connection.
@@ -65,14 +55,14 @@ pub struct Gateway {
 /// A bound server, not yet answering.
 pub struct Server {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<(TlsAcceptor, ServedCertificate)>,
 }
 
 impl Server {
     /// Binds `listen`; an address that others can reach needs TLS.
     pub async fn bind(listen: SocketAddr, tls: Option<&Tls>) -> Result<Self, ListenError> {
         Self::check(listen, tls.is_some())?;
-        let tls = tls.map(acceptor).transpose()?;
+        let tls = tls.map(Tls::load).transpose()?;
         let listener = TcpListener::bind(listen).await.map_err(|error| ListenError::Bind(listen, error))?;
         Ok(Self { listener, tls })
     }
@@ -84,6 +74,11 @@ impl Server {
 
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The certificate that callers see, if it speaks TLS.
+    pub fn certificate(&self) -> Option<&ServedCertificate> {
+        self.tls.as_ref().map(|(_, certificate)| certificate)
     }
 
     /// Serves until `end` resolves, then lets requests under way finish.
@@ -117,7 +112,7 @@ impl Server {
         graceful: &GracefulShutdown,
     ) {
         let (gateway, watcher) = (gateway.clone(), graceful.watcher());
-        match self.tls.clone() {
+        match self.tls.as_ref().map(|(tls, _)| tls.clone()) {
             None => {
                 tokio::spawn(speak(stream, Peer { address: peer, secure: false }, gateway, watcher));
             }
@@ -149,19 +144,4 @@ where
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(peer = %peer.address, %error, "a connection ended early");
     }
-}
-
-fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ListenError> {
-    let failed =
-        |reason: String| ListenError::Tls { certificate: tls.certificate.clone(), key: tls.key.clone(), reason };
-    let chain = CertificateDer::pem_file_iter(&tls.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| failed(error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| failed(error.to_string()))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| failed(error.to_string()))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -1,4 +1,6 @@
-//! The table of operations, as a whole.
+//! The table of operations, as a whole; and requests over a socket.
+
+mod served;
 
 use crate::OPERATIONS;
 use base::{ApiError, Principal};
