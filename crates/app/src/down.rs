@@ -28,11 +28,10 @@ pub fn run(args: DownArgs) -> Result<()> {
         .enable_all()
         .build()?
         .block_on(agent::stop_all(&data.paths.agent(), &std::env::current_exe()?))?;
-    println!(
+    cli::say(format_args!(
         "Longshore is down; containers stopped: {stopped}. State, images and logs stay in {}.",
         paths.data.display()
-    );
-    Ok(())
+    ))
 }
 
 /// Takes the folder's lock, ending the server that holds it.

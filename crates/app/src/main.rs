@@ -9,7 +9,8 @@ mod first_start;
 mod up;
 
 use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,11 +52,17 @@ fn main() -> ExitCode {
 fn answer(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<cli::ReaderGone>() => ExitCode::from(cli::ReaderGone::EXIT_CODE),
         Err(error) => {
-            eprintln!("longshore: {error:#}");
+            say_aside(format_args!("longshore: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// A line on the standard error, if anybody reads it.
+fn say_aside(line: impl Display) {
+    _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// What is logged unless `LONGSHORE_LOG` says otherwise: our own news, and the storage engine's worries.

@@ -9,7 +9,7 @@ use blobs::Blobs;
 use clap::Args;
 use cli::{Endpoint, Paths};
 use control::Control;
-use gateway::{Gateway, Hosts, Server, Tls};
+use gateway::{Gateway, Hosts, ServedCertificate, Server, Tls};
 use request::{Installation, Parts, Requests};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -97,6 +97,7 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     let address = reachable(listening);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = format!("{scheme}://{address}");
+    let certificate = server.certificate().cloned();
     let requests = open(&data, &endpoint, address)?;
     let wanted = Wanted { account: args.account, region: args.region, cluster: args.cluster };
     let home = first_start::home(&requests, &data.paths, wanted).await?;
@@ -118,7 +119,7 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
         serving.spawn(server.run(gateway.clone(), async move { _ = ended.changed().await }));
     }
 
-    announce(&home, &data.paths, &endpoint)?;
+    announce(&home, &data.paths, &endpoint, tls.zip(certificate))?;
     let mut agent = Supervisor::start(&home.region, &home.cluster, &node_endpoint, &data.paths)?;
     let outcome = foreground(&requests, &mut agent, &endpoint, &home.account, &data.paths.data).await;
     agent.end().await;
@@ -155,11 +156,12 @@ async fn foreground(
         tokio::select! {
             node = &mut ready, if !said => {
                 said = true;
-                match node {
-                    Ok(node) => println!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). Ctrl-C ends it; containers stay.", begun.elapsed().as_millis()),
-                    Err(_) => println!("Longshore serves {endpoint}, account {account}, but its node has not joined; see the messages above."),
-                }
-                println!("Point the AWS CLI at it:  {}", cli::env_line(data)?);
+                let news = match node {
+                    Ok(node) => format!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). Ctrl-C ends it; containers stay.", begun.elapsed().as_millis()),
+                    Err(_) => format!("Longshore serves {endpoint}, account {account}, but its node has not joined; see the messages above."),
+                };
+                // A server goes on when nobody reads its news.
+                _ = cli::say(format_args!("{news}\nPoint the AWS CLI at it:  {}", cli::env_line(data)?));
             }
             () = agent.keep() => {}
             _ = interrupt.recv() => return Ok(()),
@@ -174,15 +176,23 @@ async fn node_connected(requests: &Requests) -> String {
     loop {
         let view = requests.view();
         if let Some(node) = view.scan(state::CONTAINER_INSTANCES, &store::key![]).find(|row| row.agent_connected) {
-            let runtime = node.docker_version.as_deref().unwrap_or("unknown runtime");
             return format!(
-                "cluster {} with {} CPU units, {} MiB, {runtime}",
-                node.cluster, node.registered.cpu, node.registered.memory_mib
+                "cluster {} with {} CPU units, {} MiB, {}",
+                node.cluster,
+                node.registered.cpu,
+                node.registered.memory_mib,
+                runtime(node.docker_version.as_deref())
             );
         }
         // A lag is a reason to look again as well.
         _ = feed.next().await;
     }
+}
+
+/// What runs containers: our agent names it where ECS's has `DockerVersion: 20.10.25`, whose form clients know.
+fn runtime(docker_version: Option<&str>) -> &str {
+    let version = docker_version.unwrap_or("unknown runtime");
+    version.strip_prefix("DockerVersion: ").unwrap_or(version)
 }
 
 fn open(data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
@@ -210,14 +220,30 @@ fn system_time() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Writes where this server is, for `env`, `down` and `demo`.
-fn announce(home: &Home, paths: &Paths, endpoint: &str) -> Result<()> {
+/// Writes where this server is and how to know it, for `env`, `down` and `demo`.
+fn announce(home: &Home, paths: &Paths, endpoint: &str, tls: Option<(Tls, ServedCertificate)>) -> Result<()> {
+    let (files, certificate) = tls.unzip();
+    let own = files.filter(|_| certificate.as_ref().is_some_and(|certificate| certificate.is_self_signed));
     let endpoint = Endpoint {
         url: endpoint.to_owned(),
         account: home.account.clone(),
         region: home.region.clone(),
         cluster: home.cluster.clone(),
         pid: std::process::id(),
+        certificate: certificate.map(|certificate| certificate.digest.to_string()),
+        ca_bundle: own.map(|files| std::path::absolute(files.certificate)).transpose()?,
     };
     write_private(&paths.endpoint(), &serde_json::to_vec(&endpoint)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runtime;
+
+    #[test]
+    fn a_runtime_is_not_called_a_version_of_docker() {
+        assert_eq!(runtime(Some("DockerVersion: crun 1.8.1")), "crun 1.8.1");
+        assert_eq!(runtime(Some("crun 1.8.1")), "crun 1.8.1");
+        assert_eq!(runtime(None), "unknown runtime");
+    }
 }

@@ -8,7 +8,7 @@ mod image;
 mod steps;
 mod task;
 
-use crate::paths::{Paths, server};
+use crate::paths::{Endpoint, Paths, server};
 use anyhow::Result;
 use client::AwsClient;
 use steps::Steps;
@@ -22,22 +22,14 @@ const LOG_GROUP: &str = "/longshore/hello";
 /// What everything of the demo needs.
 struct Demo {
     aws: AwsClient,
-    url: String,
-    region: String,
-    cluster: String,
+    endpoint: Endpoint,
 }
 
 pub fn run(paths: &Paths) -> Result<()> {
     let (endpoint, credentials) = server(paths)?;
-    let demo = Demo {
-        aws: AwsClient::new(&endpoint.url, &endpoint.region, credentials.into())?,
-        url: endpoint.url,
-        region: endpoint.region,
-        cluster: endpoint.cluster,
-    };
+    let demo = Demo { aws: endpoint.aws(credentials)?, endpoint };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(demo.play())?;
-    println!("\nPoint the AWS CLI, SDKs and Terraform at it:\n  {}", crate::env_line(&paths.data)?);
-    Ok(())
+    crate::say(format!("\nPoint the AWS CLI, SDKs and Terraform at it:\n  {}", crate::env_line(&paths.data)?))
 }
 
 impl Demo {

@@ -13,8 +13,7 @@ pub fn env_line(data: &Path) -> Result<String> {
 
 pub fn run(paths: &Paths) -> Result<()> {
     let (endpoint, credentials) = server(paths)?;
-    print!("{}", lines(&endpoint, &credentials));
-    Ok(())
+    crate::say(lines(&endpoint, &credentials).trim_end())
 }
 
 /// `AWS_ENDPOINT_URL` is read by AWS CLI 2.13 and 1.29, boto3 1.28, Terraform's
@@ -28,6 +27,10 @@ fn lines(endpoint: &Endpoint, credentials: &Credentials) -> String {
         ("AWS_DEFAULT_REGION", &endpoint.region),
     ];
     let mut lines: String = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    if let Some(file) = &endpoint.ca_bundle {
+        let file = file.display().to_string().replace('\'', r"'\''");
+        lines.push_str(&format!("export AWS_CA_BUNDLE='{file}'\n"));
+    }
     // A token or profile left over from another account would be sent with these keys.
     lines.push_str("unset AWS_SESSION_TOKEN AWS_PROFILE\n");
     lines
@@ -46,6 +49,8 @@ mod tests {
             region: "eu-west-1".into(),
             cluster: "default".into(),
             pid: 1,
+            certificate: None,
+            ca_bundle: None,
         };
         let credentials = Credentials { access_key_id: "AKIA1".into(), secret_access_key: "s3cr/t+".into() };
         assert_eq!(
@@ -57,5 +62,8 @@ mod tests {
              export AWS_DEFAULT_REGION='eu-west-1'\n\
              unset AWS_SESSION_TOKEN AWS_PROFILE\n"
         );
+        let secured = Endpoint { ca_bundle: Some("/it's/cert.pem".into()), ..endpoint };
+        let lines = lines(&secured, &credentials);
+        assert!(lines.contains("export AWS_CA_BUNDLE='/it'\\''s/cert.pem'\n"), "{lines}");
     }
 }

@@ -5,9 +5,11 @@
 
 mod demo;
 mod env;
+mod out;
 mod paths;
 
 pub use env::env_line;
+pub use out::{ReaderGone, say};
 pub use paths::{Credentials, DATA_DIR, Endpoint, Paths, read_json};
 
 use anyhow::Result;

@@ -1,6 +1,8 @@
 //! What is where in a data folder, and the small files that commands share.
 
 use anyhow::{Context, Result};
+use client::AwsClient;
+use oci::client::Scheme;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -89,6 +91,33 @@ pub struct Endpoint {
     /// The cluster of the local node.
     pub cluster: String,
     pub pid: u32,
+    /// With TLS: the digest of the server's certificate, `sha256:…`; no other is trusted.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// The file of a certificate that no authority vouches for, for clients that take such a file.
+    #[serde(default)]
+    pub ca_bundle: Option<PathBuf>,
+}
+
+impl Endpoint {
+    /// Signed calls at this server.
+    pub fn aws(&self, credentials: Credentials) -> Result<AwsClient> {
+        Ok(match &self.certificate {
+            None => AwsClient::new(&self.url, &self.region, credentials.into())?,
+            Some(pin) => AwsClient::with_tls(&self.url, &self.region, credentials.into(), client::tls_pinned(pin)?)?,
+        })
+    }
+
+    /// This server's registry.
+    pub fn registry(&self, credentials: oci::client::Credentials) -> Result<oci::client::Client> {
+        let (scheme, host) = self.url.split_once("://").context("the endpoint has no scheme")?;
+        let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+        let endpoint = oci::client::Endpoint { scheme, host: host.to_owned() };
+        Ok(match &self.certificate {
+            None => oci::client::Client::new(&endpoint, credentials)?,
+            Some(pin) => oci::client::Client::with_tls(&endpoint, credentials, client::tls_pinned(pin)?)?,
+        })
+    }
 }
 
 /// A JSON file; `None` where there is no such file.

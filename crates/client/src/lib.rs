@@ -7,8 +7,10 @@
 mod error;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use error::CallError;
+pub use tls::{tls, tls_pinned};
 pub use wire::sigv4::Credentials;
 
 use base::Timestamp;
@@ -50,14 +52,22 @@ impl AwsClient {
     /// `endpoint` is `http://host[:port]` or `https://host[:port]`. With TLS, reads the system's CA
     /// certificates: make one client and clone it.
     pub fn new(endpoint: &str, region: &str, credentials: Credentials) -> Result<Self, CallError> {
+        Self::with_tls(endpoint, region, credentials, tls(endpoint.starts_with("https://"))?)
+    }
+
+    /// As [`AwsClient::new`], trusting what `tls` trusts.
+    pub fn with_tls(
+        endpoint: &str,
+        region: &str,
+        credentials: Credentials,
+        tls: rustls::ClientConfig,
+    ) -> Result<Self, CallError> {
         let endpoint: Uri = endpoint.parse().map_err(|_| CallError::Endpoint(endpoint.to_owned()))?;
-        let https = match endpoint.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(CallError::Endpoint(endpoint.to_string())),
-        };
+        if !matches!(endpoint.scheme_str(), Some("http" | "https")) {
+            return Err(CallError::Endpoint(endpoint.to_string()));
+        }
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(https)?)
+            .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -158,22 +168,4 @@ async fn read(mut response: reqwest::Response) -> Result<Bytes, CallError> {
         body.extend_from_slice(&piece);
     }
     Ok(body.freeze())
-}
-
-/// TLS by ring, with the system's CA certificates; for plain HTTP with none, as nothing may go over TLS then.
-pub fn tls(https: bool) -> Result<rustls::ClientConfig, CallError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if https {
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            let why = "no CA certificates found: install the package ca-certificates";
-            return Err(CallError::Tls(why.to_owned()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| CallError::Tls(error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

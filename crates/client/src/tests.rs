@@ -112,3 +112,47 @@ async fn nobody_there_is_transient() {
     let error = client.call("ecs", "ListClusters", &json!({})).await.expect_err("nobody there");
     assert!(matches!(error, CallError::Transport(_)) && error.is_transient());
 }
+
+/// Serves one TLS connection; gives its address.
+async fn serving_tls(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>) -> String {
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certificate.signing_key.serialize_der().into());
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate.cert.der().clone()], key))
+        .expect("a configuration");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("https://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.expect("a caller");
+        let Ok(mut socket) = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(socket).await else { return };
+        let mut asked = Vec::new();
+        while !is_whole(&asked) {
+            socket.read_buf(&mut asked).await.expect("a request");
+        }
+        socket.write_all(answer("200 OK", "{}").as_bytes()).await.expect("answered");
+        socket.shutdown().await.expect("ended");
+    });
+    endpoint
+}
+
+/// Self-signed, of another name, and marked as an authority, as `openssl req -x509` makes them.
+fn home_made() -> rcgen::CertifiedKey<rcgen::KeyPair> {
+    let signing_key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(["elsewhere.example".to_owned()]).expect("parameters");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let cert = params.self_signed(&signing_key).expect("a certificate");
+    rcgen::CertifiedKey { cert, signing_key }
+}
+
+#[tokio::test]
+async fn the_pinned_certificate_is_trusted_and_no_other() {
+    let (ours, other) = (home_made(), home_made());
+    let pin = format!("sha256:{}", sigv4::body_hash(ours.cert.der()));
+    for (certificate, trusted) in [(&ours, true), (&other, false)] {
+        let endpoint = serving_tls(certificate).await;
+        let tls = tls_pinned(&pin).expect("TLS");
+        let client = AwsClient::with_tls(&endpoint, "eu-west-1", credentials(), tls).expect("a client");
+        let answer = client.call("ecs", "ListClusters", &json!({})).await;
+        assert_eq!(answer.is_ok(), trusted, "{answer:?}");
+    }
+}

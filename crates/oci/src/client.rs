@@ -127,8 +127,17 @@ impl Client {
     /// A client for one registry. With TLS, reads the system's CA certificates:
     /// make one client and clone it.
     pub fn new(endpoint: &Endpoint, credentials: Credentials) -> Result<Self, ClientError> {
+        Self::with_tls(endpoint, credentials, tls(endpoint.scheme)?)
+    }
+
+    /// As [`Client::new`], trusting what `tls` trusts.
+    pub fn with_tls(
+        endpoint: &Endpoint,
+        credentials: Credentials,
+        tls: rustls::ClientConfig,
+    ) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(endpoint.scheme)?)
+            .tls_backend_preconfigured(tls)
             .https_only(endpoint.scheme == Scheme::Https)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
             .connect_timeout(CONNECT_TIMEOUT)

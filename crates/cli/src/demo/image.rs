@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oci::builder::{BuiltImage, ImageFile, build};
-use oci::client::{Client, Credentials, Endpoint, Scheme, Source, Upload};
+use oci::client::{Client, Credentials, Source, Upload};
 use oci::image_config::ContainerConfig;
 use oci::{ImageReference, Platform};
 use serde_json::json;
@@ -25,7 +25,7 @@ impl Demo {
     pub(super) async fn push(&self, steps: &mut Steps) -> Result<String> {
         steps.begin("creating the repository");
         let uri = self.repository().await?;
-        steps.done(format!("repository {uri}"));
+        steps.done(format!("repository {uri}"))?;
 
         steps.begin("making and pushing the image");
         let image = busybox_image()?;
@@ -36,7 +36,8 @@ impl Demo {
         if !there {
             upload(&registry, &reference, &image).await?;
         }
-        steps.done(format!("image {reference}, {size_kib} KiB, {}", if there { "already pushed" } else { "pushed" }));
+        steps
+            .done(format!("image {reference}, {size_kib} KiB, {}", if there { "already pushed" } else { "pushed" }))?;
         Ok(reference.to_string())
     }
 
@@ -59,9 +60,7 @@ impl Demo {
         let (username, password) =
             basic.split_once(':').context("the registry token has another form than user:password")?;
         let credentials = Credentials::Basic { username: username.to_owned(), password: password.to_owned() };
-        let (scheme, host) = self.url.split_once("://").context("the endpoint has no scheme")?;
-        let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
-        Ok(Client::new(&Endpoint { scheme, host: host.to_owned() }, credentials)?)
+        self.endpoint.registry(credentials)
     }
 }
 

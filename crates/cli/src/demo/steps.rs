@@ -1,5 +1,7 @@
 //! A line for each step: a spinner while it lasts, a mark and its time when it is done.
 
+use crate::say;
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
@@ -26,17 +28,18 @@ impl Steps {
     }
 
     /// Ends the step that runs, with what came of it.
-    pub fn done(&mut self, what: impl AsRef<str>) {
-        let Some((bar, begun)) = self.bar.take() else { return };
+    pub fn done(&mut self, what: impl AsRef<str>) -> Result<()> {
+        let Some((bar, begun)) = self.bar.take() else { return Ok(()) };
         bar.finish_and_clear();
-        println!("  \u{2713} {} ({} ms)", what.as_ref(), begun.elapsed().as_millis());
+        say(format!("  \u{2713} {} ({} ms)", what.as_ref(), begun.elapsed().as_millis()))
     }
 
     /// A line beneath the step that runs.
-    pub fn line(&self, what: impl AsRef<str>) {
+    pub fn line(&self, what: impl AsRef<str>) -> Result<()> {
+        let line = format!("    {}", what.as_ref());
         match &self.bar {
-            Some((bar, _)) => bar.suspend(|| println!("    {}", what.as_ref())),
-            None => println!("    {}", what.as_ref()),
+            Some((bar, _)) => bar.suspend(|| say(line)),
+            None => say(line),
         }
     }
 }

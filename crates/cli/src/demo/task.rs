@@ -24,13 +24,13 @@ impl Demo {
             && contains(&newest["taskDefinition"]["containerDefinitions"][0], &container)
         {
             let arn = text(&newest["taskDefinition"]["taskDefinitionArn"])?;
-            steps.done(format!("task definition {}, already registered", last(&arn)));
+            steps.done(format!("task definition {}, already registered", last(&arn)))?;
             return Ok(arn);
         }
         let input = json!({ "family": NAME, "networkMode": "bridge", "containerDefinitions": [container] });
         let made = self.aws.call("ecs", "RegisterTaskDefinition", &input).await?;
         let arn = text(&made["taskDefinition"]["taskDefinitionArn"])?;
-        steps.done(format!("task definition {}", last(&arn)));
+        steps.done(format!("task definition {}", last(&arn)))?;
         Ok(arn)
     }
 
@@ -42,7 +42,7 @@ impl Demo {
             "command": ["sh", "-c", SCRIPT],
             "logConfiguration": { "logDriver": "awslogs", "options": {
                 "awslogs-group": LOG_GROUP,
-                "awslogs-region": self.region,
+                "awslogs-region": self.endpoint.region,
                 "awslogs-stream-prefix": "demo",
                 "awslogs-create-group": "true",
             } },
@@ -52,7 +52,7 @@ impl Demo {
     pub(super) async fn run_task(&self, steps: &mut Steps, definition: &str) -> Result<String> {
         steps.begin("running the task");
         let message = json!({ "name": NAME, "environment": [{ "name": "MESSAGE", "value": "it works" }] });
-        let input = json!({ "cluster": self.cluster, "taskDefinition": definition, "overrides": { "containerOverrides": [message] } });
+        let input = json!({ "cluster": self.endpoint.cluster, "taskDefinition": definition, "overrides": { "containerOverrides": [message] } });
         let answer = self.aws.call("ecs", "RunTask", &input).await?;
         if let Some(failure) = answer["failures"].get(0) {
             bail!("the task was not placed: {}", failure["reason"].as_str().unwrap_or("no reason given"));
@@ -65,16 +65,18 @@ impl Demo {
         let begun = Instant::now();
         let mut shown = String::new();
         loop {
-            let answer =
-                self.aws.call("ecs", "DescribeTasks", &json!({ "cluster": self.cluster, "tasks": [task] })).await?;
+            let answer = self
+                .aws
+                .call("ecs", "DescribeTasks", &json!({ "cluster": self.endpoint.cluster, "tasks": [task] }))
+                .await?;
             let state = &answer["tasks"][0];
             let status = text(&state["lastStatus"])?;
             if status != shown {
-                steps.line(format!("{:>6} ms  {status}", begun.elapsed().as_millis()));
+                steps.line(format!("{:>6} ms  {status}", begun.elapsed().as_millis()))?;
                 shown.clone_from(&status);
             }
             if status == "STOPPED" {
-                steps.done(format!("task {} ended: {}", last(task), outcome(state)));
+                steps.done(format!("task {} ended: {}", last(task), outcome(state)))?;
                 return Ok(());
             }
             if begun.elapsed() > TASK_TIMEOUT {
@@ -91,9 +93,9 @@ impl Demo {
         let page = self.aws.call("logs", "GetLogEvents", &input).await.context("the task's log cannot be read")?;
         let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
         for event in events {
-            steps.line(event["message"].as_str().unwrap_or_default());
+            steps.line(event["message"].as_str().unwrap_or_default())?;
         }
-        steps.done(format!("log {LOG_GROUP} {stream}, {} events", events.len()));
+        steps.done(format!("log {LOG_GROUP} {stream}, {} events", events.len()))?;
         Ok(())
     }
 }
