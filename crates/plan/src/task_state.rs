@@ -16,6 +16,8 @@ use state::{DesiredStatus, LastStatus, NetworkBinding, Task, TaskContainer};
 pub struct Report {
     pub status: Option<Observed>,
     pub reason: Option<String>,
+    /// The task was ended because its node was taken down.
+    pub host_stopped: bool,
     pub containers: Vec<ContainerReport>,
     pub pull_started: Option<Timestamp>,
     pub pull_stopped: Option<Timestamp>,
@@ -69,6 +71,8 @@ impl From<Observed> for LastStatus {
 pub enum StopCode {
     EssentialContainerExited,
     TaskFailedToStart,
+    /// The host under the task went away, as ECS says of an instance that was stopped.
+    TerminationNotice,
     UserInitiated,
 }
 
@@ -77,6 +81,7 @@ impl StopCode {
         match self {
             Self::EssentialContainerExited => "EssentialContainerExited",
             Self::TaskFailedToStart => "TaskFailedToStart",
+            Self::TerminationNotice => "TerminationNotice",
             Self::UserInitiated => "UserInitiated",
         }
     }
@@ -84,6 +89,9 @@ impl StopCode {
 
 /// `stoppedReason` of [`StopCode::EssentialContainerExited`].
 const ESSENTIAL_EXITED: &str = "Essential container in task exited";
+
+/// `stoppedReason` of [`StopCode::TerminationNotice`].
+const HOST_STOPPED: &str = "Host stopped: its operator took the node down.";
 
 /// `stoppedReason` of [`StopCode::TaskFailedToStart`] when the agent gives none.
 const FAILED_TO_START: &str = "Task failed to start";
@@ -168,6 +176,9 @@ fn is_over(container: &TaskContainer) -> bool {
 
 /// Stops a task that nobody asked to stop.
 fn by_itself(task: &mut Task, report: &Report, now: Timestamp) {
+    if report.host_stopped {
+        return stop(task, StopCode::TerminationNotice, HOST_STOPPED, now);
+    }
     if ran(task) {
         return stop(task, StopCode::EssentialContainerExited, ESSENTIAL_EXITED, now);
     }

@@ -12,6 +12,10 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+/// The `reason` of SubmitTaskStateChange for a task that ended because its node was taken down. ECS has no word of
+/// its own for it: a host that ends cannot report there.
+pub const HOST_STOPPED: &str = "HostStopped";
+
 /// Declares messages whose members are all optional and go by camelCase names.
 macro_rules! messages {
     ($case:literal; $($(#[$doc:meta])* $name:ident { $($(#[$note:meta])* $member:ident: $type:ty,)* })*) => {$(

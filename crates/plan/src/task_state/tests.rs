@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use state::{DesiredStatus, LastStatus, NetworkBinding, PortProtocol, Task};
 
 /// Plays a line a second upon a pending task. The first line names its containers, essential ones
-/// with a star; the others are `stop REASON`, or a report: `task STATUS [because REASON]` and
+/// with a star; the others are `stop REASON`, or a report: `task STATUS [host-stopped] [because REASON]` and
 /// `CONTAINER STATUS [exit N] [because REASON]`, with `;` between the parts of one report.
 fn played(text: &str) -> Task {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -35,7 +35,10 @@ fn report(line: &str) -> Report {
         let exit_code =
             words.iter().position(|word| *word == "exit").map(|at| words[at + 1].parse().expect("a number"));
         match words[0] {
-            "task" => (report.status, report.reason) = (status, reason),
+            "task" => {
+                (report.status, report.reason) = (status, reason);
+                report.host_stopped = words.contains(&"host-stopped");
+            }
             name => report.containers.push(ContainerReport {
                 name: name.to_owned(),
                 status,
@@ -84,6 +87,25 @@ fn a_task_runs_and_its_essential_container_ends_it() {
     check(
         "web* log\n task RUNNING; web RUNNING; log RUNNING\n web STOPPED exit 0\n log STOPPED exit 143\n task STOPPED",
         "STOPPED of STOPPED v5 | web STOPPED 0, log STOPPED 143 | connected 1, started 1, stopping 2, ended 4, stopped 4 | EssentialContainerExited: Essential container in task exited",
+    );
+}
+
+#[test]
+fn a_task_whose_host_was_stopped_says_so_unless_it_had_a_cause_before() {
+    let cause = "TerminationNotice: Host stopped: its operator took the node down.";
+    check(
+        "web*\n task RUNNING; web RUNNING\n task STOPPED host-stopped; web STOPPED exit 143",
+        &format!(
+            "STOPPED of STOPPED v3 | web STOPPED 143 | connected 1, started 1, stopping 2, ended 2, stopped 2 | {cause}"
+        ),
+    );
+    check(
+        "web*\n task STOPPED host-stopped; web STOPPED",
+        &format!("STOPPED of STOPPED v2 | web STOPPED | connected 1, stopping 1, ended 1, stopped 1 | {cause}"),
+    );
+    check(
+        "web*\n task RUNNING; web RUNNING\n stop enough\n task STOPPED host-stopped; web STOPPED exit 143",
+        "STOPPED of STOPPED v4 | web STOPPED 143 | connected 1, started 1, stopping 2, ended 3, stopped 3 | UserInitiated: enough",
     );
 }
 

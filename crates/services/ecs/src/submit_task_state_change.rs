@@ -5,6 +5,7 @@ use base::ApiError;
 use plan::task_state::Report;
 use request::{Caller, Checks, Cx};
 use store::{Tx, View};
+use wire::acs::HOST_STOPPED;
 use wire::types::ecs::{SubmitTaskStateChangeRequest, SubmitTaskStateChangeResponse};
 
 /// Members of the request that mean something here.
@@ -24,6 +25,7 @@ pub fn run(
     let containers = input.containers.unwrap_or_default().into_iter().map(reports::container);
     let report = Report {
         status: reports::observed(input.status.as_deref())?,
+        host_stopped: input.reason.as_deref() == Some(HOST_STOPPED),
         reason: input.reason,
         containers: containers.collect::<Result<_, _>>()?,
         pull_started: input.pull_started_at,

@@ -12,6 +12,10 @@ const CPU_ARCHITECTURE: &str = "ecs.cpu-architecture";
 /// The instance attribute that becomes a task's `availabilityZone`.
 const AVAILABILITY_ZONE: &str = "ecs.availability-zone";
 
+/// What a container without a health check shows, and a task without such containers (Amazon ECS API reference,
+/// HealthCheck). Definitions with health checks are refused so far.
+const HEALTH_UNKNOWN: &str = "UNKNOWN";
+
 /// A task as RunTask and DescribeTasks answer it; tags only where they are asked for.
 pub(crate) fn task(view: &View, row: &Task, with_tags: bool) -> Result<Shown, EcsError> {
     let Task { account, region, cluster, times, .. } = row;
@@ -34,6 +38,7 @@ pub(crate) fn task(view: &View, row: &Task, with_tags: bool) -> Result<Shown, Ec
         enable_execute_command: Some(false),
         execution_stopped_at: times.execution_stopped,
         group: Some(row.group.clone()),
+        health_status: Some(HEALTH_UNKNOWN.to_owned()),
         last_status: Some(row.last.as_str().to_owned()),
         launch_type: Some(row.launch_type.clone()),
         memory: row.memory_shown.clone(),
@@ -89,6 +94,7 @@ fn container(task: &Task, row: &TaskContainer) -> Container {
         reason: row.reason.clone(),
         network_bindings: Some(row.bindings.iter().map(binding).collect()),
         network_interfaces: Some(Vec::new()),
+        health_status: Some(HEALTH_UNKNOWN.to_owned()),
         cpu: Some(row.cpu.to_string()),
         memory: row.memory_mib.map(|mib| mib.to_string()),
         memory_reservation: row.memory_reservation_mib.map(|mib| mib.to_string()),

@@ -52,6 +52,19 @@ async fn a_task_runs_and_ends_as_its_agent_says() {
 }
 
 #[tokio::test]
+async fn a_task_that_ended_with_its_node_tells_that() {
+    let (service, _) = Service::with_web().await;
+    let task = service.run_web().await;
+    service.report(&task, running()).await.expect("taken");
+    let container = json!({ "containerName": "app", "status": "STOPPED", "exitCode": 143 });
+    let ended = json!({ "status": "STOPPED", "reason": "HostStopped", "containers": [container] });
+    service.report(&task, ended).await.expect("taken");
+    let task = service.task(&task).await;
+    assert_eq!(task["stopCode"], "TerminationNotice");
+    assert_eq!(task["stoppedReason"], "Host stopped: its operator took the node down.");
+}
+
+#[tokio::test]
 async fn a_task_that_cannot_start_tells_why() {
     let (service, _) = Service::with_web().await;
     let task = service.run_web().await;
