@@ -12,7 +12,7 @@ use crate::AgentError;
 use crate::drivers::{ContainerId, Outcome, Status};
 use crate::machine::{Action, At, Change, Command, Event, Found, Machine};
 use crate::session::{Heard, Outgoing};
-use crate::task::{Desired, Stage, Task};
+use crate::task::{Desired, Stage, Stopping, Task};
 use base::{Names, OsSecrets, Secrets};
 use jobs::{Subject, exit_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,15 +87,19 @@ impl Engine {
         }
     }
 
-    /// Stops every task and works until nothing runs. Ends are noted, for the next start to report them.
+    /// Stops every task and works until nothing runs; tells each one that is waited for, once. Ends are noted,
+    /// for the next start to report them.
     ///
     /// # Errors
     /// When a job panicked.
-    pub async fn stop_all(mut self) -> Result<(), AgentError> {
+    pub async fn stop_all(mut self, mut tell: impl FnMut(Stopping)) -> Result<(), AgentError> {
         for task in self.machine.tasks().map(|task| task.order.arn.clone()).collect::<Vec<_>>() {
-            self.step(Event::Stop { task }, None);
+            self.step(Event::HostStop { task }, None);
         }
+        let mut told = BTreeSet::new();
         while !(self.machine.is_still() && self.events.is_empty()) {
+            let stopping = self.machine.tasks().filter_map(|task| task.stopping(client::now()));
+            stopping.filter(|it| told.insert(it.task.clone())).for_each(&mut tell);
             tokio::select! {
                 Some(event) = self.events.recv() => self.step(event, None),
                 Some(job) = self.jobs.join_next() => intact(job)?,

@@ -25,3 +25,4 @@ pub mod task;
 mod testing;
 
 pub use node::{AgentError, Config, run, stop_all};
+pub use task::Stopping;

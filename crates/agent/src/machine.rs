@@ -47,6 +47,10 @@ pub enum Event {
     Stop {
         task: String,
     },
+    /// The node is taken down, and this task with it.
+    HostStop {
+        task: String,
+    },
     /// The order is written where it survives this process, though perhaps not a power failure: neither
     /// would a container.
     Noted {
@@ -188,6 +192,7 @@ impl Machine {
         match event {
             Event::Payload { message, orders } => self.payload(message, orders, now, &mut commands),
             Event::Stop { task } => self.change(&task, now, &mut commands, Live::stop),
+            Event::HostStop { task } => self.change(&task, now, &mut commands, Live::host_stop),
             Event::Noted { task } => self.change(&task, now, &mut commands, Live::noted),
             Event::Persisted { task, revision } => self.persisted(&task, revision, now, &mut commands),
             Event::Submitted { task } => self.change(&task, now, &mut commands, Live::submitted),
@@ -256,6 +261,7 @@ impl Machine {
             order: order.into(),
             containers,
             desired: Desired::Running,
+            host_stopped: false,
             reported: Reported::Nothing,
             pull_started: None,
             pull_stopped: None,

@@ -8,6 +8,7 @@ use crate::engine::{Engine, Hands, Link, Online};
 use crate::images::{Images, OwnRegistry, Registries};
 use crate::saved::Saved;
 use crate::session::{Offer, Registered, Session, register};
+use crate::task::Stopping;
 use client::{AwsClient, CallError, Credentials};
 use oci::Digest;
 use rustix::fs::{FlockOperation, flock};
@@ -80,11 +81,12 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
 }
 
 /// Stops and removes all containers of a node whose agent does not run; the next agent reports their
-/// ends. `shim` is as in [`Config`]. Answers how many containers ran.
+/// ends. `shim` is as in [`Config`]; `tell` hears of each task that has to be waited for. Answers how many
+/// containers ran. What breaks off in the middle is taken up by the next call, or the next agent.
 ///
 /// # Errors
 /// [`AgentError::Locked`] while the agent runs; what keeps containers from being stopped.
-pub async fn stop_all(data_dir: &Path, shim: &Path) -> Result<usize, AgentError> {
+pub async fn stop_all(data_dir: &Path, shim: &Path, tell: impl FnMut(Stopping)) -> Result<usize, AgentError> {
     if !data_dir.is_dir() {
         return Ok(0);
     }
@@ -92,7 +94,7 @@ pub async fn stop_all(data_dir: &Path, shim: &Path) -> Result<usize, AgentError>
     let found = machine.containers.adopt().await?;
     let running = found.iter().filter(|(_, status)| matches!(status, Status::Running { .. })).count();
     let (hands, events) = machine.hands(None);
-    Engine::start(hands, events, found)?.stop_all().await?;
+    Engine::start(hands, events, found)?.stop_all(tell).await?;
     machine.containers.dismantle().await?;
     Ok(running)
 }

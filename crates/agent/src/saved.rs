@@ -130,6 +130,7 @@ mod tests {
         Task {
             order: TaskOrder { arn: arn.to_owned(), ..TaskOrder::default() }.into(),
             desired: Desired::Running,
+            host_stopped: false,
             containers: Vec::new(),
             reported: Reported::Nothing,
             pull_started: None,

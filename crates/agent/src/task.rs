@@ -43,6 +43,9 @@ pub enum Reported {
 pub struct Task {
     pub order: Arc<TaskOrder>,
     pub desired: Desired,
+    /// The node was taken down while the control plane wanted the task, and ended it.
+    #[serde(default)]
+    pub host_stopped: bool,
     /// In the order of `order.containers`.
     pub containers: Vec<Container>,
     pub reported: Reported,
@@ -76,6 +79,17 @@ pub struct Container {
     pub killed: bool,
 }
 
+/// A task whose containers were sent their stop signals, and still run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopping {
+    /// The last part of its ARN.
+    pub task: String,
+    /// Names of the containers that run.
+    pub containers: Vec<String>,
+    /// Seconds until the last of them is killed.
+    pub kill_in_s: i64,
+}
+
 /// How far a stopped container's output came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Logs {
@@ -100,6 +114,16 @@ impl Task {
     /// The lowest stage of its containers: a task runs when all of them do.
     pub fn stage(&self) -> Stage {
         self.containers.iter().map(|container| container.stage).min().unwrap_or(Stage::Stopped)
+    }
+
+    /// What is waited for, once every container that runs was sent its stop signal.
+    pub fn stopping(&self, now: Timestamp) -> Option<Stopping> {
+        let running =
+            || self.containers.iter().zip(&self.order.containers).filter(|(it, _)| it.stage == Stage::Running);
+        let last = running().map(|(container, _)| container.kill_at).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        let containers = running().map(|(_, order)| order.name.clone()).collect();
+        let kill_in_s = ((last.as_millis() - now.as_millis()).max(0) + 999) / 1000;
+        Some(Stopping { task: self.order.id().to_owned(), containers, kill_in_s })
     }
 
     pub fn container(&self, name: &str) -> Option<&Container> {

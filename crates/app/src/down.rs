@@ -1,11 +1,12 @@
 //! `longshore down`: ends the server, then stops and removes the containers.
 
 use crate::data_dir::DataDir;
+use agent::Stopping;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use cli::{Endpoint, Paths};
 use rustix::process::{Pid, Signal, kill_process};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long the server may take to finish its requests and end its agent.
@@ -24,14 +25,31 @@ pub fn run(args: DownArgs) -> Result<()> {
         bail!("{} is not a data folder: nothing runs there", paths.data.display());
     }
     let data = claim_from_server(&paths)?;
-    let stopped = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(agent::stop_all(&data.paths.agent(), &std::env::current_exe()?))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stopped = runtime.block_on(stop_all(&data.paths.agent()));
+    // Not waited for: what is left after an interrupt may take as long as a container does.
+    runtime.shutdown_background();
+    let stopped = stopped?;
     cli::say(format_args!(
         "Longshore is down; containers stopped: {stopped}. State, images and logs stay in {}.",
         paths.data.display()
     ))
+}
+
+/// Stops the containers of the node whose folder this is, unless interrupted; answers how many ran.
+async fn stop_all(node: &Path) -> Result<usize> {
+    let shim = std::env::current_exe()?;
+    tokio::select! {
+        stopped = agent::stop_all(node, &shim, |stopping| crate::say_aside(waiting(&stopping))) => Ok(stopped?),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            bail!("interrupted; containers may still run. `longshore down` goes on with them, `longshore up` reports them")
+        }
+    }
+}
+
+fn waiting(Stopping { task, containers, kill_in_s }: &Stopping) -> String {
+    format!("waiting for task {task} ({}): asked to end, killed in {kill_in_s} s", containers.join(", "))
 }
 
 /// Takes the folder's lock, ending the server that holds it.

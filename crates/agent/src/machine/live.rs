@@ -95,6 +95,11 @@ impl Live {
         }
     }
 
+    pub(super) fn host_stop(&mut self) {
+        self.task.host_stopped |= self.task.desired == Desired::Running;
+        self.stop();
+    }
+
     pub(super) fn submitted(&mut self) {
         let Some(report) = self.submitting.take() else { return };
         report.settle(&mut self.task);
@@ -170,7 +175,12 @@ impl Live {
     }
 
     fn end(&mut self, index: usize, now: Timestamp) {
-        self.task.containers[index].stage = Stage::Stopped;
+        let container = &mut self.task.containers[index];
+        container.stage = Stage::Stopped;
+        // It had ended by itself before anybody asked it to, though that is seen only now.
+        if container.started && container.kill_at.is_none() && self.task.order.containers[index].essential {
+            self.task.host_stopped = false;
+        }
         self.revision += 1;
         self.ended = self.revision;
         if self.task.stage() == Stage::Stopped {

@@ -2,6 +2,7 @@
 
 use crate::task::{Binding, Container, Reported, Stage, Task};
 use base::Timestamp;
+use wire::acs::HOST_STOPPED;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
@@ -46,7 +47,10 @@ impl Report {
             Reported::Nothing | Reported::Pending if ran => Reported::Running,
             _ if over => Reported::Stopped,
             Reported::Nothing if resolved => Reported::Pending,
-            Reported::Running if task.stage() == Stage::Running => return ended(task).map(Self::Container),
+            // Of a task that ends with its node, the task's own end alone is told: it says why.
+            Reported::Running if task.stage() == Stage::Running && !task.host_stopped => {
+                return ended(task).map(Self::Container);
+            }
             Reported::Nothing | Reported::Pending | Reported::Running => return None,
         };
         Some(Self::Task(task_report(task, due)))
@@ -95,7 +99,7 @@ fn task_report(task: &Task, status: Reported) -> TaskReport {
     };
     TaskReport {
         status,
-        reason: failure(task).filter(|_| status == Reported::Stopped),
+        reason: failure(task).filter(|_| status == Reported::Stopped).or_else(|| host_stopped(task)),
         containers: (0..task.containers.len())
             .map(|index| container_report(task, index, status_of(&task.containers[index])))
             .collect(),
@@ -110,6 +114,10 @@ fn failure(task: &Task) -> Option<String> {
     let failed = |container: &&Container| !container.started && container.reason.is_some();
     let first = || task.containers.iter().find(failed).and_then(|container| container.reason.clone());
     task.order.refusal.clone().or_else(first)
+}
+
+fn host_stopped(task: &Task) -> Option<String> {
+    task.host_stopped.then(|| HOST_STOPPED.to_owned())
 }
 
 fn container_report(task: &Task, index: usize, status: Reported) -> ContainerReport {

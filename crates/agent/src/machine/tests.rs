@@ -78,6 +78,7 @@ impl Script {
                 message: message.to_owned(),
                 orders: vec![(order(TASK, containers), Desired::Stopped)],
             },
+            ["taken-down"] => Event::HostStop { task },
             ["must-stop"] => Event::Stop { task },
             ["noted"] => Event::Noted { task },
             ["persisted"] => {
@@ -304,6 +305,59 @@ fn after_a_restart_the_drivers_are_asked_first() {
         .restart(&["wake 130", "look web"])
         .check("web found running", &[])
         .check("wait 30", &["kill web"]);
+}
+
+#[test]
+fn what_ends_with_its_node_says_so_however_often_the_end_breaks_off() {
+    let running = &["payload m1 web log", "persisted", "web pulled", "log pulled", "web created", "log created"];
+    Script::new()
+        .after(running)
+        .after(&["web started", "log started", "submitted"])
+        .restart(&["look web", "look log"])
+        .check("taken-down", &["persist"])
+        .check("web found running", &["terminate web", "wake 130"])
+        .check("log found running", &["terminate log", "wake 130"])
+        .check("web exited 143", &["persist", "drain web"])
+        .restart(&["wake 130", "wake 130", "look web", "look log"])
+        .check("web found exited 143", &["drain web"])
+        .check("log found running", &[])
+        .after(&["persisted", "web shipped"])
+        .check("log exited 0", &["persist", "drain log"])
+        .after(&["persisted"])
+        .check("log shipped", &["release log", "submit Stopped [web Stopped 143, log Stopped 0] because HostStopped"]);
+    Script::new()
+        .after(&["payload m1 web", "persisted", "taken-down"])
+        .check("persisted", &["submit Stopped [web Stopped] because HostStopped"]);
+}
+
+#[test]
+fn what_ended_before_its_node_was_taken_down_did_not_end_with_it() {
+    let running = &["payload m1 web", "persisted", "web pulled", "web created", "web started", "submitted"];
+    for end in ["web found exited 3", "web found nothing"] {
+        let mut script = Script::new();
+        script.after(running).restart(&["look web"]).after(&["taken-down", end]);
+        assert!(!script.machine.task(TASK).expect("a task").host_stopped, "{end}");
+    }
+    let mut script = Script::new();
+    script.after(running).after(&["must-stop", "taken-down"]);
+    assert!(!script.machine.task(TASK).expect("a task").host_stopped, "it was asked to stop before");
+}
+
+#[test]
+fn a_task_is_waited_for_once_all_that_runs_was_asked_to_end() {
+    let mut script = Script::new();
+    script.after(&["payload m1 web log", "persisted", "web pulled", "log pulled", "web created", "log created"]);
+    script.after(&["web started", "log started"]);
+    let stopping = |script: &Script| script.machine.task(TASK).expect("a task").stopping(script.now.plus_millis(1));
+    assert_eq!(stopping(&script), None);
+    script.after(&["taken-down"]);
+    let waited = stopping(&script).expect("waited for");
+    assert_eq!((waited.containers, waited.kill_in_s), (vec!["web".to_owned(), "log".to_owned()], STOP_TIMEOUT_S));
+    script.after(&["web exited 0", "wait 40"]);
+    let waited = stopping(&script).expect("waited for");
+    assert_eq!((waited.containers, waited.kill_in_s), (vec!["log".to_owned()], 0));
+    script.after(&["log exited 137"]);
+    assert_eq!(stopping(&script), None);
 }
 
 /// Answers a machine's commands in an order that the test's random numbers choose, with restarts,
