@@ -1,7 +1,9 @@
 //! From an order and an image to what the drivers are asked for. Pure.
 
 use crate::drivers::network::Binding as Published;
-use crate::drivers::{ContainerSpec, Dns, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, Tmpfs, Ulimit};
+use crate::drivers::{
+    ContainerSpec, Dns, Limits, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, SharedGroup, Tmpfs, Ulimit,
+};
 use crate::images::Image;
 use crate::order::{ContainerOrder, Network, TaskOrder};
 use crate::task::Binding;
@@ -32,9 +34,8 @@ pub struct Launch<'a> {
 
 impl Launch<'_> {
     pub fn spec(&self) -> ContainerSpec {
-        let Self { task, container, image, .. } = self;
+        let Self { container, image, .. } = self;
         let or_image = |own: &String, image: &String| if own.is_empty() { image.clone() } else { own.clone() };
-        let memory_mib = container.memory_mib.or(task.memory_mib);
         ContainerSpec {
             args: self.args(),
             env: self.environment(),
@@ -48,8 +49,9 @@ impl Launch<'_> {
                 search: container.dns_search.clone(),
                 extra_hosts: container.extra_hosts.clone(),
             },
-            cpu_shares: Some(container.cpu_shares.unwrap_or(CPU_SHARES_DEFAULT)),
-            memory_limit_bytes: memory_mib.map(|mib| mib << 20),
+            group: self.group(),
+            cpu_shares: Some(shares_of(container)),
+            memory_limit_bytes: container.memory_mib.map(|mib| mib << 20),
             memory_reservation_bytes: container.memory_reservation_bytes,
             pids_limit: Some(PIDS_LIMIT),
             readonly_rootfs: container.readonly_rootfs,
@@ -65,6 +67,19 @@ impl Launch<'_> {
             stop_signal: image.config.stop_signal.clone().unwrap_or_default(),
             output: self.output(),
         }
+    }
+
+    /// What the task's containers have together: none for a task without limits of its own, which saves the time.
+    /// Among the machine's groups it weighs as much as what it may have, or else as its containers would without it.
+    fn group(&self) -> Option<SharedGroup> {
+        let task = self.task;
+        if task.cpu_units.is_none() && task.memory_mib.is_none() {
+            return None;
+        }
+        let cpu_shares = task.cpu_units.unwrap_or_else(|| task.containers.iter().map(shares_of).sum());
+        let limits =
+            Limits { cpu_units: task.cpu_units, cpu_shares, memory_bytes: task.memory_mib.map(|mib| mib << 20) };
+        Some(SharedGroup { name: task.id().to_owned(), limits })
     }
 
     /// As Docker merges them: a container's own entry point also does away with the image's command.
@@ -151,6 +166,10 @@ impl Launch<'_> {
     }
 }
 
+fn shares_of(container: &ContainerOrder) -> u64 {
+    container.cpu_shares.unwrap_or(CPU_SHARES_DEFAULT)
+}
+
 fn ulimit(limit: &crate::order::Ulimit) -> Ulimit {
     Ulimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard }
 }
@@ -218,8 +237,27 @@ mod tests {
             BTreeMap::from([("A", "own"), ("PATH", "/bin")].map(|(k, v)| (k.to_owned(), v.to_owned())))
         );
         assert_eq!((spec.user.as_str(), spec.cwd.as_str(), spec.stop_signal.as_str()), ("0", "/srv", "SIGQUIT"));
-        assert_eq!((spec.memory_limit_bytes, spec.cpu_shares), (Some(64 << 20), Some(2)));
+        assert_eq!((spec.memory_limit_bytes, spec.cpu_shares), (None, Some(2)));
         assert_eq!((spec.hostname.as_str(), spec.output.bytes_max), ("0123456789ab", UNSHIPPED_OUTPUT_BYTES));
+    }
+
+    #[test]
+    fn a_task_with_limits_has_a_group_for_its_containers() {
+        fn check(cpu_units: Option<u64>, memory_mib: Option<u64>, expect: Option<Limits>) {
+            let weighty = ContainerOrder { cpu_shares: Some(256), memory_mib: Some(32), ..ContainerOrder::default() };
+            let arn = "arn:aws:ecs:r:1:task/c/0a1b".to_owned();
+            let containers = vec![weighty.clone(), ContainerOrder::default()];
+            let task = TaskOrder { arn, cpu_units, memory_mib, containers, ..TaskOrder::default() };
+            let spec = with(&task, &weighty, |launch| launch.spec());
+            assert_eq!((spec.cpu_shares, spec.memory_limit_bytes), (Some(256), Some(32 << 20)), "its own");
+            let group = expect.map(|limits| SharedGroup { name: "0a1b".to_owned(), limits });
+            assert_eq!(spec.group, group);
+        }
+        check(None, None, None);
+        let limits = Limits { cpu_units: Some(512), cpu_shares: 512, memory_bytes: None };
+        check(Some(512), None, Some(limits));
+        let limits = Limits { cpu_units: None, cpu_shares: 258, memory_bytes: Some(64 << 20) };
+        check(None, Some(64), Some(limits));
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub struct TaskOrder {
     /// The cluster's ARN.
     pub cluster: String,
     pub network: Network,
-    /// A hard limit for each container that has none of its own, MiB.
+    /// What its containers have together at most: 1,024 for one processor's worth, and MiB.
+    pub cpu_units: Option<u64>,
     pub memory_mib: Option<u64>,
     pub containers: Vec<ContainerOrder>,
     /// What about it this agent cannot do.

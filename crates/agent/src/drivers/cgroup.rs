@@ -1,6 +1,10 @@
 //! What must be known of control groups beside what the OCI runtime does with them:
-//! which hierarchy the host has, whether swap is counted, and whether the OOM killer struck.
+//! which hierarchy the host has, whether swap is counted, whether the OOM killer struck, and limits that
+//! containers share.
 
+pub(crate) mod limits;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,6 +86,21 @@ pub(crate) fn remove(group: &str) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The names of the group's children in any hierarchy.
+pub(crate) fn children(group: &str) -> io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for root in hierarchies()? {
+        let path = root.join(group.trim_start_matches('/'));
+        for entry in path.is_dir().then(|| fs::read_dir(path)).transpose()?.into_iter().flatten() {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.extend(entry.file_name().into_string());
+            }
+        }
+    }
+    Ok(names)
 }
 
 fn hierarchies() -> io::Result<Vec<PathBuf>> {

@@ -20,12 +20,14 @@ mod signal;
 mod spec;
 pub mod spool;
 
+pub use cgroup::limits::Limits;
 pub use containers::{Config, Containers, Created, Output, ShimCommand, Status};
 pub use error::Error;
 pub use records::{Exit, Outcome};
 pub use signal::Signal;
 pub use spec::{
-    BindMount, ContainerId, ContainerSpec, Dns, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, Tmpfs, Ulimit,
+    BindMount, ContainerId, ContainerSpec, Dns, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, SharedGroup,
+    Tmpfs, Ulimit,
 };
 
 use std::time::{SystemTime, UNIX_EPOCH};

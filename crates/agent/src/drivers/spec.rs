@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::limits::Limits;
 use super::{Error, Signal};
 
 /// The longest container id: the 64 hexadecimal digits of a Docker id.
@@ -85,6 +86,8 @@ pub struct ContainerSpec {
     /// Relative weight, 1024 for one processor's worth.
     pub cpu_shares: Option<u64>,
     pub memory_limit_bytes: Option<u64>,
+    /// What it shares with other containers, beside its own limits.
+    pub group: Option<SharedGroup>,
     /// Soft limit.
     pub memory_reservation_bytes: Option<u64>,
     pub pids_limit: Option<u64>,
@@ -116,7 +119,9 @@ impl ContainerSpec {
         if self.layers.is_empty() {
             return Err(invalid("image", "it has no layers"));
         }
-        if self.memory_limit_bytes.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) {
+        self.group.as_ref().map_or(Ok(()), |group| group.name.parse::<ContainerId>().map(|_| ()))?;
+        let shared = self.group.as_ref().and_then(|group| group.limits.memory_bytes);
+        if self.memory_limit_bytes.into_iter().chain(shared).any(|bytes| bytes < MEMORY_BYTES_MIN) {
             return Err(invalid("memory", "the minimum memory limit allowed is 6 MiB"));
         }
         if let (Some(limit), Some(soft)) = (self.memory_limit_bytes, self.memory_reservation_bytes)
@@ -202,6 +207,14 @@ pub struct Dns {
     pub search: Vec<String>,
     /// Lines for `/etc/hosts`: name and address.
     pub extra_hosts: Vec<(String, Ipv4Addr)>,
+}
+
+/// A control group for several containers, with limits on all of them together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedGroup {
+    /// As a container's id may be, and none's.
+    pub name: String,
+    pub limits: Limits,
 }
 
 /// A directory or file of the host, shown in the container.
@@ -295,6 +308,12 @@ mod tests {
             |s| (s.memory_limit_bytes, s.memory_reservation_bytes) = (Some(8 << 20), Some(9 << 20)),
             "larger than the memory limit",
         );
+        let group = |name: &str, memory_bytes| {
+            Some(SharedGroup { name: name.into(), limits: Limits { memory_bytes, ..Limits::default() } })
+        };
+        check(|s| s.group = group("task", Some(MEMORY_BYTES_MIN)), "");
+        check(|s| s.group = group("task", Some(MEMORY_BYTES_MIN - 1)), "6 MiB");
+        check(|s| s.group = group("../task", None), "is not 1 to 64 letters");
         check(|s| s.cwd = "relative".into(), "not absolute");
         check(|s| s.cwd = "/a/../b".into(), "'..'");
         check(|s| s.stop_signal = "SIGNOTHING".into(), "not a signal");

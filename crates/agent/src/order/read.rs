@@ -54,11 +54,12 @@ impl Reader {
         refuse(task.enable_fault_injection == Some(true), "enableFaultInjection")?;
         let containers = task.containers.into_iter().flatten();
         let containers: Vec<(ContainerOrder, Option<String>)> =
-            containers.map(|container| self.container(container, task.cpu)).collect::<Result<_, _>>()?;
+            containers.map(|container| self.container(container)).collect::<Result<_, _>>()?;
         let told = task.network_mode.filter(|mode| !mode.is_empty());
         let network = told.or_else(|| containers.iter().find_map(|(_, mode)| mode.clone()));
         Ok(TaskOrder {
             network: network_mode(network.as_deref().unwrap_or("bridge"))?,
+            cpu_units: task.cpu.map(units).filter(|units| *units > 0),
             memory_mib: positive(task.memory),
             containers: containers.into_iter().map(|(container, _)| container).collect(),
             ..order.clone()
@@ -66,28 +67,19 @@ impl Reader {
     }
 
     /// The container, and the network mode that its Docker configuration names.
-    fn container(
-        &self,
-        container: acs::Container,
-        task_cpu: Option<f64>,
-    ) -> Result<(ContainerOrder, Option<String>), String> {
+    fn container(&self, container: acs::Container) -> Result<(ContainerOrder, Option<String>), String> {
         let name = container.name.clone().unwrap_or_default();
-        let outcome = self.named_container(container, task_cpu);
+        let outcome = self.named_container(container);
         outcome.map_err(|problem| format!("container {name}: {problem}"))
     }
 
-    fn named_container(
-        &self,
-        container: acs::Container,
-        task_cpu: Option<f64>,
-    ) -> Result<(ContainerOrder, Option<String>), String> {
+    fn named_container(&self, container: acs::Container) -> Result<(ContainerOrder, Option<String>), String> {
         refuse_unsupported(&container)?;
         let docker = container.docker_config.unwrap_or_default();
         let config: docker::Config = laid_over("config", docker.config.as_deref())?;
         let host: docker::HostConfig = laid_over("hostConfig", docker.host_config.as_deref())?;
         let linux = container.linux_parameters.unwrap_or_default();
         let capabilities = linux.capabilities.unwrap_or_default();
-        let own_shares = positive(container.cpu);
         let mut order = ContainerOrder {
             name: container.name.unwrap_or_default(),
             image: container.image.unwrap_or_default(),
@@ -95,7 +87,7 @@ impl Reader {
             entry_point: container.entry_point,
             command: container.command,
             environment: container.environment.unwrap_or_default(),
-            cpu_shares: own_shares.or_else(|| task_cpu.map(shares)),
+            cpu_shares: positive(container.cpu),
             memory_mib: positive(container.memory),
             ports: container.port_mappings.iter().flatten().map(port).collect::<Result<_, _>>()?,
             cap_add: both(capabilities.add, host.cap_add.clone()),
@@ -202,8 +194,8 @@ fn positive(number: Option<i64>) -> Option<u64> {
     number.and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0)
 }
 
-/// A task's vCPUs as a container's weight.
-fn shares(cpus: f64) -> u64 {
+/// A task's vCPUs, 1,024 for each; none of what is no positive number.
+fn units(cpus: f64) -> u64 {
     (cpus * 1024.0) as u64
 }
 

@@ -38,6 +38,18 @@ fn a_task_is_read_with_what_is_wanted_of_it() {
 }
 
 #[test]
+fn a_task_s_limits_are_its_own_and_not_its_containers() {
+    let mut task = task_with(json!({}));
+    (task["cpu"], task["memory"]) = (json!(0.25), json!(512));
+    let (order, _) = read(task.clone()).expect("an order");
+    assert_eq!((order.cpu_units, order.memory_mib), (Some(256), Some(512)));
+    assert_eq!((order.containers[0].cpu_shares, order.containers[0].memory_mib), (None, None));
+    (task["cpu"], task["memory"]) = (json!(0.0), json!(0));
+    let (order, _) = read(task).expect("an order");
+    assert_eq!((order.cpu_units, order.memory_mib), (None, None));
+}
+
+#[test]
 fn a_container_is_read_from_all_three_places() {
     let (order, _) = read(full_task()).expect("an order");
     insta::assert_json_snapshot!(order.containers[0]);

@@ -1,6 +1,7 @@
 //! The door to containers: create, start, signal, wait, adopt, remove.
 
 mod follow;
+mod groups;
 mod output;
 mod shim_process;
 
@@ -31,6 +32,7 @@ use super::signal::Signal;
 use super::spec::{ContainerId, ContainerSpec};
 use super::{Error, network};
 use follow::Follower;
+use groups::Groups;
 pub use output::Output;
 pub use shim_process::ShimCommand;
 use shim_process::ShimProcess;
@@ -82,6 +84,7 @@ struct Inner {
     layout: Layout,
     counts_swap: bool,
     network: Arc<Network>,
+    groups: Groups,
     entries: Mutex<BTreeMap<ContainerId, Arc<Entry>>>,
 }
 
@@ -110,7 +113,8 @@ impl Containers {
         let network = Network::open(&config.data, config.network.clone()).map_err(Error::io("read the leases"))?;
         let layout = Layout::detect();
         let counts_swap = cgroup::counts_swap(layout);
-        let inner = Inner { config, layout, counts_swap, network: Arc::new(network), entries: Mutex::default() };
+        let (network, groups) = (Arc::new(network), Groups::new(&config.cgroup_root, layout));
+        let inner = Inner { config, layout, counts_swap, network, groups, entries: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -147,10 +151,19 @@ impl Containers {
     /// Does what takes time side by side: the shim starts meanwhile.
     async fn furnish(&self, id: &ContainerId, spec: &ContainerSpec, dir: &Path) -> Result<Created, Error> {
         let attaching = self.inner.network.attach(id, &spec.network);
-        let (attached, mounted) = tokio::join!(attaching, mount_root(dir.to_owned(), spec.clone()));
-        let (attachment, user) = (attached?, mounted?);
+        let mounting = mount_root(dir.to_owned(), spec.clone());
+        let (attached, mounted, joined) = tokio::join!(attaching, mounting, self.join_group(id, spec));
+        let (attachment, user, ()) = (attached?, mounted?, joined?);
         self.write_files(id, spec, dir, &attachment, user)?;
         Ok(Created { address: attachment.address, bindings: attachment.bindings })
+    }
+
+    async fn join_group(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), Error> {
+        let Some(group) = spec.group.clone() else { return Ok(()) };
+        let (inner, id) = (self.inner.clone(), id.clone());
+        let joining = tokio::task::spawn_blocking(move || inner.groups.join(&id, &group));
+        let joined = joining.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        joined.map_err(Error::io("limit the task's control group"))
     }
 
     fn write_files(
@@ -164,7 +177,7 @@ impl Containers {
         let Inner { config, layout, counts_swap, network, .. } = &*self.inner;
         let write_failed = |error| Error::io("write the container's files")(error);
         let etc = network::files::write(dir, spec, attachment.address, network.fallback_dns()).map_err(write_failed)?;
-        let cgroup = format!("{}/{id}", config.cgroup_root);
+        let cgroup = self.inner.groups.path(id, spec.group.as_ref());
         let netns = attachment.netns.clone();
         let (layout, counts_swap, nofile_max) = (*layout, *counts_swap, bundle::nofile_max());
         let host = Host { user, netns, etc, cgroup: &cgroup, layout, counts_swap, nofile_max };
@@ -297,7 +310,8 @@ impl Containers {
             match record {
                 _ if known => {}
                 None => self.discard(id, &dir).await?,
-                Some(_) => {
+                Some(record) => {
+                    self.inner.groups.rejoin(id, &record.cgroup);
                     let shim = living_shim(&dir).map_err(Error::io("look for a container's shim"))?;
                     self.know(id, dir, shim);
                 }
@@ -305,6 +319,7 @@ impl Containers {
         }
         let living: BTreeSet<ContainerId> = self.inner.entries.lock().keys().cloned().collect();
         self.inner.network.keep_only(&living).await?;
+        self.inner.groups.sweep(&living).map_err(Error::io("clear away control groups"))?;
         let entries = self.inner.entries.lock();
         Ok(entries.iter().map(|(id, entry)| (id.clone(), entry.status.borrow().clone())).collect())
     }
@@ -343,11 +358,12 @@ impl Containers {
 
     async fn discard(&self, id: &ContainerId, dir: &Path) -> Result<(), Error> {
         self.inner.network.detach(id).await?;
-        let dir = dir.to_owned();
+        let (inner, id, dir) = (self.inner.clone(), id.clone(), dir.to_owned());
         let cleared = tokio::task::spawn_blocking(move || {
             for mount in rootfs::mounts_below(&dir)? {
                 rootfs::unmount_at(&mount)?;
             }
+            inner.groups.leave(&id)?;
             rootfs::remove_dir(&dir)
         });
         cleared.await.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(Error::io("remove the container"))
