@@ -21,10 +21,15 @@ fn setting(group: &str, controller: &str, names: [&str; 2]) -> String {
 
 #[tokio::test]
 async fn what_containers_have_together_is_limited_and_who_exceeds_it_is_flagged() {
-    let node = Node::new();
+    for runtime in ["crun", "runc"] {
+        are_limited_together(&Node::with_runtimes(&[runtime])).await;
+    }
+}
+
+async fn are_limited_together(node: &Node) {
     let containers = node.open();
     let limits = Limits { cpu_units: Some(512), cpu_shares: 512, memory_bytes: Some(24 << 20) };
-    let (shared, path) = group(&node, limits);
+    let (shared, path) = group(node, limits);
     let spec = |script: &str| ContainerSpec { group: Some(shared.clone()), ..node.shell(script) };
     let (modest, greedy) = (id("modest"), id("greedy"));
     let stranger = ContainerSpec { user: "stranger".into(), ..spec("true") };
