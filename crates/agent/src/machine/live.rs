@@ -271,6 +271,8 @@ impl Live {
                 None => {
                     let kill_at = now.plus_secs(stop_timeout_s);
                     container.kill_at = Some(kill_at);
+                    // Noted, or each process that takes over would wait anew.
+                    self.revision += 1;
                     commands.extend([self.command(index, Action::Terminate), Command::WakeAt(kill_at)]);
                 }
                 Some(kill_at) if now < kill_at => {}

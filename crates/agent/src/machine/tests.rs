@@ -244,7 +244,7 @@ fn work_that_is_out_when_a_stop_comes_is_seen_to_its_end() {
         .check("web released", &["submit Stopped [web Stopped]"]);
     Script::new()
         .after(&["payload m1 web", "persisted", "web pulled", "web created", "stop m2 web"])
-        .check("web started", &["terminate web", "wake 130", "submit Running [web Running]"]);
+        .check("web started", &["persist", "terminate web", "wake 130", "submit Running [web Running]"]);
 }
 
 #[test]
@@ -315,8 +315,8 @@ fn what_ends_with_its_node_says_so_however_often_the_end_breaks_off() {
         .after(&["web started", "log started", "submitted"])
         .restart(&["look web", "look log"])
         .check("taken-down", &["persist"])
-        .check("web found running", &["terminate web", "wake 130"])
-        .check("log found running", &["terminate log", "wake 130"])
+        .check("web found running", &["persist", "terminate web", "wake 130"])
+        .check("log found running", &["persist", "terminate log", "wake 130"])
         .check("web exited 143", &["persist", "drain web"])
         .restart(&["wake 130", "wake 130", "look web", "look log"])
         .check("web found exited 143", &["drain web"])
