@@ -1,10 +1,13 @@
 //! Servers and agents end in every way; tasks go on.
 
 use super::{Stage, text};
+use crate::Longshore;
 use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 /// Ticks twice a second until it is told to end.
 const TICKER: &str = "trap 'echo end; exit 3' TERM; i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.5; done";
@@ -97,6 +100,40 @@ fn down_stops_containers_and_the_next_up_says_so() -> Result<()> {
     stage.server.up()?;
     let task = stage.until(&arn, "STOPPED")?;
     assert_eq!(task["containers"][0]["exitCode"], 3, "{task:#}");
+    assert_eq!(task["stopCode"], "TerminationNotice", "{task:#}");
+    Ok(())
+}
+
+#[test]
+fn down_tells_what_it_waits_for_and_goes_on_after_ctrl_c() -> Result<()> {
+    let mut stage = Stage::new()?;
+    let deaf = json!({ "command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], "stopTimeout": 3 });
+    let arn = stage.run(&stage.register("bridge", deaf)?, &[])?;
+    stage.until(&arn, "RUNNING")?;
+    let mut down = stage.server.command("down")?.stderr(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(down.stderr.take().expect("piped")).read_line(&mut line)?;
+    assert!(line.starts_with("waiting for task ") && line.contains("killed in 3 s"), "{line}");
+    kill_process(Pid::from_child(&down), Signal::INT)?;
+    assert!(!down.wait()?.success());
+    let said = stage.server.down()?;
+    assert!(said.contains("containers stopped: 1"), "{said}");
+    stage.server.up()?;
+    let task = stage.until(&arn, "STOPPED")?;
+    assert_eq!(task["containers"][0]["exitCode"], 137, "{task:#}");
+    assert_eq!(task["stopCode"], "TerminationNotice", "{task:#}");
+    Ok(())
+}
+
+#[test]
+fn output_that_nobody_reads_any_more_ends_a_command_quietly() -> Result<()> {
+    let stage = Stage::new()?;
+    let script = r#"{ "$0" demo --data "$1"; echo "code $?" >&2; } | head -1"#;
+    let mut piped = Command::new("sh");
+    piped.args(["-c", script]).arg(Longshore::binary()?).arg(stage.server.data());
+    let output = piped.output()?;
+    let (read, said) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    assert!(read.contains("repository") && said.trim() == "code 141", "{read}{said}");
     Ok(())
 }
 

@@ -77,6 +77,12 @@ fn with_a_certificate_others_reach_it_and_the_node_does_its_work() -> Result<()>
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let server = Longshore::start_with("0.0.0.0:0", &["--tls-cert", &cert, "--tls-key", &key])?;
     assert!(server.endpoint()?.url.starts_with("https://127.0.0.1:"), "{:?}", server.endpoint()?);
+    // Our own commands trust the server's certificate by itself, though openssl marks it as an authority's.
+    let demo = server.command("demo")?.output()?;
+    let said = String::from_utf8_lossy(&demo.stdout);
+    assert!(demo.status.success() && said.contains("exit code 7"), "{said}{}", String::from_utf8_lossy(&demo.stderr));
+    let env = String::from_utf8(server.command("env")?.output()?.stdout)?;
+    assert!(env.contains(&format!("export AWS_CA_BUNDLE='{cert}'")), "{env}");
     let client = Client::of(&server);
     client.aws(&["ecr", "create-repository", "--repository-name", "web", "--ca-bundle", &cert])?;
     let image = format!("{}/web:1", server.registry()?);

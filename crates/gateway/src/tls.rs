@@ -18,8 +18,8 @@ pub struct Tls {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("{} cannot be read as PEM: {why}", path.display())]
-    Pem { path: PathBuf, why: String },
+    #[error("{} cannot be read: {why}", path.display())]
+    Read { path: PathBuf, why: String },
     #[error("{} holds no certificate: give --tls-cert a PEM file with a CERTIFICATE section", .0.display())]
     NoCertificate(PathBuf),
     #[error("{} holds no private key without a password: give --tls-key a PEM file with a PRIVATE KEY section", .0.display())]
@@ -82,10 +82,10 @@ impl Tls {
 fn unreadable(path: &Path, error: &pem::Error) -> TlsError {
     let why = match error {
         pem::Error::Io(error) => error.to_string(),
-        pem::Error::MissingSectionEnd { .. } => "a section has no END line".to_owned(),
-        error => error.to_string(),
+        pem::Error::MissingSectionEnd { .. } => "a section of it has no END line".to_owned(),
+        error => format!("it is not PEM: {error}"),
     };
-    TlsError::Pem { path: path.to_owned(), why }
+    TlsError::Read { path: path.to_owned(), why }
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
             "odd-key.pem",
             "odd-key.pem holds a private key that is damaged, or neither RSA, ECDSA nor Ed25519",
         );
-        check("cut.pem", "key.pem", "cut.pem cannot be read as PEM: a section has no END line");
-        check("none.pem", "key.pem", "none.pem cannot be read as PEM: No such file or directory (os error 2)");
+        check("cut.pem", "key.pem", "cut.pem cannot be read: a section of it has no END line");
+        check("none.pem", "key.pem", "none.pem cannot be read: No such file or directory (os error 2)");
     }
 }
