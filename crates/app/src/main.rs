@@ -14,9 +14,14 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+const FIRST_STEPS: &str = "First steps:
+  longshore up               # as root; stays in the foreground
+  longshore demo             # in another shell: a first task
+  eval \"$(longshore env)\"    # then: aws ecs list-tasks";
+
 /// Your own Amazon ECS: clusters, tasks, images and logs on machines of your own.
 #[derive(Parser)]
-#[command(name = "longshore", version, about, propagate_version = true)]
+#[command(name = "longshore", version, about, after_help = FIRST_STEPS)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -26,7 +31,7 @@ struct Args {
 enum Command {
     /// Start the server and its local node; Ctrl-C ends both, containers stay
     Up(up::UpArgs),
-    /// End the server, if it runs, and stop the containers
+    /// End the server, if it runs, and stop all containers, each within its stop timeout
     Down(down::DownArgs),
     #[command(flatten)]
     Client(cli::Command),

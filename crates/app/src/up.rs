@@ -30,28 +30,34 @@ const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How long `up` waits for its node before it says that it goes on without.
 const NODE_READY_TIMEOUT: Duration = Duration::from_secs(30);
 
+const NOTES: &str =
+    "Any certificate will do: longshore's own commands trust the one given here, and `longshore env` names \
+a self-signed one to AWS clients.
+LONGSHORE_LOG chooses what is logged: warn, info (the default), debug.";
+
 #[derive(Args)]
+#[command(after_help = NOTES)]
 pub struct UpArgs {
-    /// Folder of everything that lasts
+    /// Data folder: state, images, logs, and what the local node runs
     #[arg(long, value_name = "DIR", default_value = cli::DATA_DIR)]
     data: PathBuf,
     /// Address to serve on; one that others can reach needs --tls-cert and --tls-key
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566")]
     listen: SocketAddr,
-    /// Certificate chain, PEM
+    /// PEM file of the server's certificate, and of those that vouch for it
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The certificate's private key, PEM
+    /// PEM file of the certificate's private key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Account id, twelve digits [of new data: 000000000000]
-    #[arg(long, value_parser = account_id)]
+    /// Account, twelve digits [default: as the data folder has it; in a new one 000000000000]
+    #[arg(long, value_name = "ID", value_parser = account_id)]
     account: Option<String>,
-    /// Region of the local node, and of `longshore env` [of new data: us-east-1]
-    #[arg(long, value_parser = region)]
+    /// Region of the local node, and of `longshore env` [default: likewise; us-east-1]
+    #[arg(long, value_name = "NAME", value_parser = region)]
     region: Option<String>,
-    /// Cluster that the local node joins [of new data: default]
-    #[arg(long, value_parser = cluster)]
+    /// Cluster that the local node joins [default: likewise; default]
+    #[arg(long, value_name = "NAME", value_parser = cluster)]
     cluster: Option<String>,
 }
 

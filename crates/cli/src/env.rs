@@ -7,8 +7,20 @@ use std::path::Path;
 /// What to type so that a shell's AWS clients use the installation in `data`.
 pub fn env_line(data: &Path) -> Result<String> {
     let binary = std::env::current_exe()?;
-    let data = if data == Path::new(DATA_DIR) { String::new() } else { format!(" --data {}", data.display()) };
-    Ok(format!("eval \"$({} env{data})\"", binary.display()))
+    Ok(format!("eval \"$({} env{})\"", quoted(&binary), data_option(data)?))
+}
+
+/// ` --data DIR` as a shell wants it, from wherever; nothing for the default folder.
+pub fn data_option(data: &Path) -> Result<String> {
+    let default = data == Path::new(DATA_DIR);
+    Ok(if default { String::new() } else { format!(" --data {}", quoted(&std::path::absolute(data)?)) })
+}
+
+/// A path as one word of a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 pub fn run(paths: &Paths) -> Result<()> {
@@ -28,8 +40,7 @@ fn lines(endpoint: &Endpoint, credentials: &Credentials) -> String {
     ];
     let mut lines: String = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
     if let Some(file) = &endpoint.ca_bundle {
-        let file = file.display().to_string().replace('\'', r"'\''");
-        lines.push_str(&format!("export AWS_CA_BUNDLE='{file}'\n"));
+        lines.push_str(&format!("export AWS_CA_BUNDLE={}\n", quoted(file)));
     }
     // A token or profile left over from another account would be sent with these keys.
     lines.push_str("unset AWS_SESSION_TOKEN AWS_PROFILE\n");
@@ -38,8 +49,17 @@ fn lines(endpoint: &Endpoint, credentials: &Credentials) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{data_option, lines};
     use crate::paths::{Credentials, Endpoint};
+
+    #[test]
+    fn a_data_folder_is_named_so_that_any_shell_finds_it() {
+        let option = |data: &str| data_option(data.as_ref()).expect("an option");
+        assert_eq!(option("/var/lib/longshore"), "");
+        assert_eq!(option("/srv/data-1"), " --data /srv/data-1");
+        assert_eq!(option("/srv/my data"), " --data '/srv/my data'");
+        assert!(option("here").starts_with(" --data /"), "not of this folder alone");
+    }
 
     #[test]
     fn the_lines_name_endpoint_keys_and_region() {

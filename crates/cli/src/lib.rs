@@ -19,8 +19,12 @@ use std::path::PathBuf;
 #[derive(Subcommand)]
 pub enum Command {
     /// Print the shell lines that point the AWS CLI, SDKs and Terraform at the running server
+    #[command(after_help = "Use it so: eval \"$(longshore env)\"")]
     Env(DataArgs),
     /// Push a small image, run it as a task, and show its states and logs
+    #[command(
+        after_help = "The server has to run. What it makes is called hello: a repository, a task definition, the log group /longshore/hello."
+    )]
     Demo(DataArgs),
 }
 

@@ -7,10 +7,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The data folder unless told otherwise.
 pub const DATA_DIR: &str = "/var/lib/longshore";
+
+/// How long a server on this machine may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The places of one installation.
 #[derive(Clone, Debug)]
@@ -108,6 +113,12 @@ impl Endpoint {
         })
     }
 
+    /// True when somebody listens there: our URLs name an address and a port.
+    fn is_listening(&self) -> bool {
+        let host = self.url.split_once("://").map_or("", |(_, host)| host);
+        host.parse().is_ok_and(|address| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok())
+    }
+
     /// This server's registry.
     pub fn registry(&self, credentials: oci::client::Credentials) -> Result<oci::client::Client> {
         let (scheme, host) = self.url.split_once("://").context("the endpoint has no scheme")?;
@@ -133,8 +144,40 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 
 /// The server of this data folder and the account's key.
 pub fn server(paths: &Paths) -> Result<(Endpoint, Credentials)> {
-    let absent = || format!("no Longshore runs on {}: start it with `longshore up`", paths.data.display());
-    let endpoint = read_json(&paths.endpoint())?.with_context(absent)?;
+    let start = crate::env::data_option(&paths.data)?;
+    let absent = || format!("no Longshore runs on {}: start it with `longshore up{start}`", paths.data.display());
+    // A server that was killed leaves its file behind.
+    let endpoint = read_json(&paths.endpoint())?.filter(Endpoint::is_listening).with_context(absent)?;
     let credentials = read_json(&paths.credentials())?.with_context(absent)?;
     Ok((endpoint, credentials))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Credentials, Endpoint, Paths, server};
+    use std::fs::write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn what_a_killed_server_left_behind_is_not_taken_for_a_server() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let paths = Paths::of(dir.path());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let endpoint = Endpoint {
+            url: format!("http://{}", listener.local_addr().expect("an address")),
+            account: "000000000000".into(),
+            region: "eu-west-1".into(),
+            cluster: "default".into(),
+            pid: 1,
+            certificate: None,
+            ca_bundle: None,
+        };
+        let credentials = Credentials { access_key_id: "AKIA1".into(), secret_access_key: "s".into() };
+        write(paths.endpoint(), serde_json::to_vec(&endpoint).expect("JSON")).expect("written");
+        write(paths.credentials(), serde_json::to_vec(&credentials).expect("JSON")).expect("written");
+        assert!(server(&paths).is_ok());
+        drop(listener);
+        let error = server(&paths).err().expect("nobody there").to_string();
+        assert!(error.ends_with(&format!("start it with `longshore up --data {}`", dir.path().display())), "{error}");
+    }
 }
