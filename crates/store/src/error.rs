@@ -38,11 +38,18 @@ pub enum StoreError {
     )]
     Stopped(Arc<str>),
 
+    #[error("this server stands by and takes no changes: {}", leads(leader.as_deref()))]
+    Following { leader: Option<Arc<str>> },
+
     #[error("the operating system gave no thread to write from: {0}; raise the limit of threads")]
     Thread(Arc<std::io::Error>),
 
     #[error(transparent)]
     Engine(Arc<EngineError>),
+}
+
+fn leads(leader: Option<&str>) -> String {
+    leader.map_or("ask the server that leads".to_owned(), |leader| format!("{leader} leads, ask there"))
 }
 
 /// Why a row's bytes and its type do not fit together.
@@ -73,8 +80,11 @@ pub enum EngineError {
     #[error("{path} holds data that this version cannot read: {why}")]
     Format { path: String, why: String },
 
-    #[error("epoch {batch} is over, the engine is in epoch {current}: reload")]
-    Fenced { batch: u64, current: u64 },
+    #[error("epoch {epoch} is over: {why}; load the rows again")]
+    Fenced { epoch: u64, why: String },
+
+    #[error("{place} is no engine: {why}")]
+    Place { place: String, why: String },
 }
 
 /// Why a transaction has no [`Committed`](crate::Committed) answer.

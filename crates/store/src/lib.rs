@@ -9,17 +9,20 @@
 //!   disk. Views, the feed and every answer show durable versions only.
 //! - Batches group themselves: what has run while the last sync was under way goes into the next.
 //! - A failed batch stops the store. [`Store::reload`] takes it back to what is durable.
+//! - Several servers may share an engine. One leads; the stores of the others follow its batches,
+//!   refuse transactions, and one of them leads when the leader is gone: [`Role`].
 //! - An outbox is a table like any other: rows that a transaction writes beside its changes, keyed
 //!   by [`Tx::next_version`], and that a reader of durable views deletes once it has acted on them.
 //!
 //! What this room does not know: any row, table, account or service (they are declared elsewhere);
 //! time, chance and names; HTTP; who may do what. Engines know neither rows nor their types. No
-//! room but this one touches the engine, and nothing else here touches the disk.
+//! room but this one touches the engine, and nothing else here touches disk or network.
 
 mod engine;
 mod error;
 mod feed;
 mod key;
+mod role;
 mod row;
 mod store;
 mod table;
@@ -30,10 +33,14 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Batch, Engine, FjallEngine, Loaded, MemoryEngine, StoredRow, Write};
+pub use engine::{
+    Batch, Engine, EtcdEngine, EtcdPlace, FjallEngine, Followed, Limits, Loaded, MemoryEngine, Standing, StoredRow,
+    Write,
+};
 pub use error::{EngineError, RowError, StoreError, TransactError};
 pub use feed::{Commit, FEED_COMMITS_MAX, Feed, Lagged};
 pub use key::{Key, KeyPart};
+pub use role::Role;
 pub use row::{Row, from_cbor};
 pub use store::{Committed, Store};
 pub use table::{Index, Schema, Table, index_entries};

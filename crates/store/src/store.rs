@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::feed::FEED_COMMITS_MAX;
 use crate::writer::{self, AHEAD_MAX, Committer, Job, Pending, Shared, WAITING_MAX};
-use crate::{Engine, Feed, Schema, StoreError, TransactError, Tx, View};
+use crate::{Engine, Feed, Role, Schema, StoreError, TransactError, Tx, View};
 
 /// A handle to the rows; clones are the same store. When the last one and the last [`Feed`] are
 /// dropped, the transactions taken so far are finished and the engine is closed, on that thread.
@@ -37,11 +37,11 @@ impl Store {
     /// # Errors
     /// When tables share a kind, or the engine's rows are not all readable as the schema's tables.
     pub fn open(schema: Schema, engine: impl Engine) -> Result<Self, StoreError> {
-        let (committer, head) = Committer::open(engine, schema.by_kind()?)?;
+        let (committer, view, role) = Committer::open(engine, schema.by_kind()?)?;
         let shared = Arc::new(Shared {
-            view: ArcSwap::from_pointee(head.clone()),
+            view: ArcSwap::from_pointee(view),
             feed: broadcast::Sender::new(FEED_COMMITS_MAX),
-            failure: watch::Sender::new(None),
+            role: watch::Sender::new(role),
         });
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let (work, ahead) = sync_channel(AHEAD_MAX);
@@ -49,7 +49,7 @@ impl Store {
         let seen = shared.clone();
         threads.spawn("store-commit", move || committer.commit(&ahead, &seen))?;
         let seen = shared.clone();
-        threads.spawn("store-write", move || writer::write(waiting, head, &work, &seen))?;
+        threads.spawn("store-write", move || writer::write(waiting, &work, &seen))?;
         Ok(Self { inner: Arc::new(Inner { jobs, shared, _threads: threads }) })
     }
 
@@ -84,27 +84,46 @@ impl Store {
         Feed::new(self.inner.shared.feed.subscribe(), self.clone())
     }
 
-    /// Why the store does not write, if so: a batch failed, and every transaction is answered with
-    /// [`StoreError::Stopped`] until [`Store::reload`] succeeds. Views still show what was durable.
-    pub fn failed(&self) -> Option<Arc<str>> {
-        self.inner.shared.failure.borrow().clone()
+    /// What the store can do. A follower takes over by itself when the leader is gone, and every feed
+    /// is then told that it lagged.
+    pub fn role(&self) -> Role {
+        self.inner.shared.role.borrow().clone()
     }
 
-    /// Waits until the store does not write, and answers why.
-    pub async fn wait_failed(&self) -> Arc<str> {
-        let mut failure = self.inner.shared.failure.subscribe();
+    /// Waits until the store has a role that `wanted` holds of, and answers it.
+    pub async fn wait_role(&self, wanted: impl Fn(&Role) -> bool) -> Role {
+        let mut role = self.inner.shared.role.subscribe();
         loop {
-            if let Some(why) = failure.borrow_and_update().clone() {
-                return why;
+            let now = role.borrow_and_update().clone();
+            if wanted(&now) {
+                return now;
             }
             // The sender lives in `self`, so this cannot fail.
-            let _ = failure.changed().await;
+            let _ = role.changed().await;
         }
     }
 
-    /// Loads the rows again after a failure and writes on. The batch that failed may turn out to
-    /// have been kept: then it is in the view, and every feed is told that it lagged. Does nothing
-    /// while the store writes.
+    /// Why the store stopped, if so: a batch failed or the lead was lost, and every transaction is
+    /// answered with [`StoreError::Stopped`] until [`Store::reload`] succeeds. Views still show what
+    /// was durable.
+    pub fn failed(&self) -> Option<Arc<str>> {
+        match self.role() {
+            Role::Stopped { why } => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Waits until the store has stopped, and answers why.
+    pub async fn wait_failed(&self) -> Arc<str> {
+        match self.wait_role(|role| matches!(role, Role::Stopped { .. })).await {
+            Role::Stopped { why } => why,
+            _ => Arc::default(),
+        }
+    }
+
+    /// Loads the rows again after a failure and writes on, or follows if another server leads by now.
+    /// The batch that failed may turn out to have been kept: then it is in the view, and every feed
+    /// is told that it lagged. Does nothing unless the store stopped.
     ///
     /// # Errors
     /// When the rows cannot be loaded; it may be asked again.

@@ -8,12 +8,13 @@ use crate::engine::Write;
 use crate::row::{AnyRow, typed};
 use crate::{Key, StoreError, Table, View};
 
-/// Rows that one transaction may change: etcd's default `--max-txn-ops`.
-pub const CHANGED_ROWS_MAX: usize = 128;
+/// Rows that one transaction may change: etcd's default `--max-txn-ops`, 128, less the one that
+/// writes the version.
+pub const CHANGED_ROWS_MAX: usize = 127;
 
 /// Bytes of keys and encoded rows that one transaction may write: etcd's default
-/// `--max-request-bytes`, 1.5 MiB.
-pub const CHANGED_BYTES_MAX: usize = 1_572_864;
+/// `--max-request-bytes`, 1.5 MiB, less 64 KiB for what an engine adds to each row.
+pub const CHANGED_BYTES_MAX: usize = 1_572_864 - 65_536;
 
 /// Bytes of an encoded key. Ours: four times the longest ARN that AWS allows, under fjall's 65,535.
 pub const KEY_BYTES_MAX: usize = 8_192;
@@ -47,6 +48,16 @@ impl Change {
 
     pub fn kind(&self) -> u16 {
         self.kind
+    }
+
+    /// Does to `view` what another server wrote.
+    pub(crate) fn apply(view: &mut View, write: &Write) -> Result<Self, StoreError> {
+        let Write { kind, key, value } = write;
+        let info = view.info(*kind).ok_or(StoreError::UnknownKind { kind: *kind })?;
+        let row = value.as_ref().map(|value| (info.decode)(key, value));
+        let after = row.transpose().map_err(|error| info.error(key, error))?;
+        let before = view.set(*kind, key, after.clone());
+        Ok(Self { kind: *kind, key: key.clone(), before, after })
     }
 
     pub fn key(&self) -> Key {

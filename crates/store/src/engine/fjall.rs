@@ -6,11 +6,12 @@
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rustix::fs::{Advice, fadvise};
 
-use super::{Batch, Engine, Loaded, OWN_KIND, StoredRow, check_epoch};
+use super::{Batch, Engine, Followed, Limits, Loaded, OWN_KIND, Standing, StoredRow, check_epoch};
 use crate::EngineError;
 
 /// Of keys and values as this file describes them.
@@ -26,6 +27,9 @@ const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// One thread flushes while another compacts.
 const WORKERS: usize = 2;
+
+/// Nobody else leads while the folder is open.
+const TERM: u64 = 1;
 
 /// Keeps rows in a folder that one process at a time may open.
 pub struct FjallEngine {
@@ -63,12 +67,17 @@ impl FjallEngine {
     }
 }
 
+/// The folder is one process's alone, so whoever has it open leads, and nobody follows.
 impl Engine for FjallEngine {
+    fn limits(&self) -> Limits {
+        Limits::LOCAL
+    }
+
     fn load(&mut self, row: &mut dyn FnMut(StoredRow<'_>)) -> Result<Loaded, EngineError> {
         self.epoch += 1;
         let (epoch, folder) = (self.epoch, self.folder.clone());
         let version = self.opened()?.load(row).map_err(|error| failed(&folder, &error))?;
-        Ok(Loaded { epoch, version })
+        Ok(Loaded { standing: Standing::Leads { term: TERM, epoch }, version })
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), EngineError> {
@@ -79,6 +88,10 @@ impl Engine for FjallEngine {
             self.epoch += 1;
             failed(&self.folder, &error)
         })
+    }
+
+    fn follow(&mut self, _wait: Duration) -> Result<Followed, EngineError> {
+        Ok(Followed::Nothing)
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{all, pet, put, schema};
-use crate::{Engine, EngineError, FjallEngine, Store};
+use crate::{FjallEngine, Store};
 
 fn open(folder: &Path) -> Store {
     Store::open(schema(), FjallEngine::open(folder).expect("the folder opens")).expect("the rows load")
@@ -68,15 +68,4 @@ fn another_format_is_told() {
     database.persist(fjall::PersistMode::SyncAll).expect("it syncs");
     drop((rows, database));
     assert!(refusal(&folder).contains("its format is"), "{}", refusal(&folder));
-}
-
-#[test]
-fn batches_of_another_epoch_are_fenced() {
-    let place = tempfile::tempdir().expect("a folder");
-    let mut engine = FjallEngine::open(place.path().join("state")).expect("the folder opens");
-    let old = engine.load(&mut |_| {}).expect("it loads").epoch;
-    let current = engine.load(&mut |_| {}).expect("it loads").epoch;
-    let commit = |engine: &mut FjallEngine, epoch| engine.commit(&crate::Batch { epoch, version: 1, writes: vec![] });
-    assert!(matches!(commit(&mut engine, old), Err(EngineError::Fenced { .. })));
-    commit(&mut engine, current).expect("it is the current epoch");
 }

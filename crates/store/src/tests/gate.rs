@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::schema;
-use crate::{Batch, Engine, EngineError, Loaded, MemoryEngine, Store, StoredRow};
+use crate::{Batch, Engine, EngineError, Followed, Limits, Loaded, MemoryEngine, Store, StoredRow};
 
 /// What becomes of a batch.
 pub enum Fate {
@@ -53,6 +54,10 @@ impl Gate {
 }
 
 impl Engine for GateEngine {
+    fn limits(&self) -> Limits {
+        self.memory.limits()
+    }
+
     fn load(&mut self, row: &mut dyn FnMut(StoredRow<'_>)) -> Result<Loaded, EngineError> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(EngineError::Storage("no disk".into()));
@@ -69,5 +74,9 @@ impl Engine for GateEngine {
             Fate::KeptUnknown => self.memory.commit(batch)?,
         }
         Err(EngineError::Storage("the disk went away".into()))
+    }
+
+    fn follow(&mut self, wait: Duration) -> Result<Followed, EngineError> {
+        self.memory.follow(wait)
     }
 }

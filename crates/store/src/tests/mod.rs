@@ -2,6 +2,8 @@
 
 mod crash;
 mod durable;
+mod engines;
+mod etcd;
 mod feed;
 mod folder;
 mod gate;

@@ -155,7 +155,7 @@ async fn limits_are_those_of_etcd() {
     let rows = |count: usize| move |tx: &mut Tx| (0..count).for_each(|n| tx.put(PETS, pet("many", n as u64)));
     run(&store, rows(CHANGED_ROWS_MAX)).await.expect("as many as may be");
     match run(&store, rows(CHANGED_ROWS_MAX + 1)).await {
-        Err(TransactError::Store(StoreError::TooLarge { rows: 129, .. })) => {}
+        Err(TransactError::Store(StoreError::TooLarge { rows: 128, .. })) => {}
         other => panic!("{other:?}"),
     }
     let large = |bytes| Pet { name: "x".repeat(bytes), ..pet("large", 1) };
