@@ -1,10 +1,10 @@
-//! What has been over for long enough goes: stopped tasks and old client tokens.
+//! What is over goes: stopped tasks and client tokens after a while, deleted task definitions once no task uses them.
 
 use base::Timestamp;
 use request::Requests;
-use state::{RUN_TOKENS, TASKS};
+use state::{DefinitionStatus, RUN_TOKENS, TASK_DEFINITIONS, TASKS, Task, TaskDefinition};
 use std::time::Duration;
-use store::{CHANGED_ROWS_MAX, Key, View, key};
+use store::{CHANGED_ROWS_MAX, Key, Tx, View, key};
 
 /// Stopped tasks stay visible for 24 hours (ECS: at least one).
 pub const STOPPED_TASK_TTL_MS: i64 = 24 * 3600 * 1000;
@@ -16,15 +16,10 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 pub async fn run(requests: &Requests) {
     loop {
-        let (tasks, tokens) = expired(&requests.view(), requests.now());
-        let full = tasks.len() + tokens.len() >= CHANGED_ROWS_MAX;
+        let expired = Expired::of(&requests.view(), requests.now());
+        let full = expired.len() >= CHANGED_ROWS_MAX;
         let swept = requests.transact(move |tx| {
-            for key in &tasks {
-                tx.delete(TASKS, key);
-            }
-            for key in &tokens {
-                tx.delete(RUN_TOKENS, key);
-            }
+            expired.delete(tx);
             Ok(())
         });
         if let Err(error) = swept.await {
@@ -36,20 +31,60 @@ pub async fn run(requests: &Requests) {
     }
 }
 
-/// Keys of tasks and tokens whose time is over, at most a transaction's worth together. Pure.
-pub fn expired(view: &View, now: Timestamp) -> (Vec<Key>, Vec<Key>) {
-    let over = |at: Timestamp, ttl_ms: i64| now.millis_since(at) > ttl_ms;
-    let tasks: Vec<Key> = view
-        .scan(TASKS, &key![])
-        .filter(|task| task.times.stopped.is_some_and(|at| over(at, STOPPED_TASK_TTL_MS)))
-        .map(|task| key![&task.account, &task.region, &task.cluster, &task.id])
-        .take(CHANGED_ROWS_MAX)
-        .collect();
-    let tokens = view
-        .scan(RUN_TOKENS, &key![])
-        .filter(|token| over(token.created_at, RUN_TOKEN_TTL_MS))
-        .map(|token| key![&token.account, &token.region, &token.cluster, &token.token])
-        .take(CHANGED_ROWS_MAX - tasks.len())
-        .collect();
-    (tasks, tokens)
+/// Keys of what is over, at most a transaction's worth together.
+#[derive(Debug, Default)]
+pub struct Expired {
+    pub tasks: Vec<Key>,
+    pub tokens: Vec<Key>,
+    /// Deleted task definitions that no task uses any more.
+    pub definitions: Vec<Key>,
+}
+
+impl Expired {
+    /// What is over at `now`. Pure.
+    pub fn of(view: &View, now: Timestamp) -> Self {
+        let over = |at: Timestamp, ttl_ms: i64| now.millis_since(at) > ttl_ms;
+        let tasks: Vec<Key> = view
+            .scan(TASKS, &key![])
+            .filter(|task| task.times.stopped.is_some_and(|at| over(at, STOPPED_TASK_TTL_MS)))
+            .map(|task| key![&task.account, &task.region, &task.cluster, &task.id])
+            .take(CHANGED_ROWS_MAX)
+            .collect();
+        let tokens: Vec<Key> = view
+            .scan(RUN_TOKENS, &key![])
+            .filter(|token| over(token.created_at, RUN_TOKEN_TTL_MS))
+            .map(|token| key![&token.account, &token.region, &token.cluster, &token.token])
+            .take(CHANGED_ROWS_MAX - tasks.len())
+            .collect();
+        let room = CHANGED_ROWS_MAX - tasks.len() - tokens.len();
+        Self { definitions: unused_definitions(view).take(room).collect(), tasks, tokens }
+    }
+
+    fn len(&self) -> usize {
+        self.tasks.len() + self.tokens.len() + self.definitions.len()
+    }
+
+    fn delete(&self, tx: &mut Tx) {
+        for key in &self.tasks {
+            tx.delete(TASKS, key);
+        }
+        for key in &self.tokens {
+            tx.delete(RUN_TOKENS, key);
+        }
+        for key in &self.definitions {
+            tx.delete(TASK_DEFINITIONS, key);
+        }
+    }
+}
+
+/// Deleted task definitions that no task runs by. None can start to: RunTask refuses them.
+fn unused_definitions(view: &View) -> impl Iterator<Item = Key> {
+    let deleted = view.scan(TASK_DEFINITIONS, &key![]).filter(|row| row.status == DefinitionStatus::DeleteInProgress);
+    deleted
+        .filter(|row| !view.scan(TASKS, &key![row.account, row.region]).any(|task| uses(task, row)))
+        .map(|row| key![&row.account, &row.region, &row.family, row.revision])
+}
+
+fn uses(task: &Task, definition: &TaskDefinition) -> bool {
+    task.holds_resources() && task.family == definition.family && task.revision == definition.revision
 }

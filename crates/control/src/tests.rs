@@ -1,7 +1,7 @@
 //! What a node hears, as tables: rows and answers in, effects out.
 
 use crate::session::{Effect, HEARTBEAT_INTERVAL_MS, Input, Node, Order, Session};
-use crate::sweep::{STOPPED_TASK_TTL_MS, expired};
+use crate::sweep::{Expired, STOPPED_TASK_TTL_MS};
 use base::{ApiError, Names, Timestamp};
 use state::{
     ContainerSpec, Delivery, DesiredStatus, LastStatus, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS,
@@ -30,9 +30,10 @@ fn definition() -> TaskDefinition {
         region: "r".into(),
         family: "web".into(),
         revision: 3,
-        active: true,
+        status: state::DefinitionStatus::Active,
         registered_at: NOW,
         deregistered_at: None,
+        delete_requested_at: None,
         registered_by: "arn".into(),
         document: document.to_string(),
         spec: TaskSpec {
@@ -75,7 +76,7 @@ fn task(id: &str, desired: DesiredStatus, last: LastStatus) -> Task {
             cpu: 256,
             memory_mib: Some(64),
             memory_reservation_mib: Some(32),
-            ports: vec![PortMapping { container_port: 80, host_port: 0, protocol: PortProtocol::Tcp }],
+            ports: vec![PortMapping { container_port: 80, host_port: 0, protocol: PortProtocol::Tcp, range_end: None }],
             log: None,
         }],
         overrides: r#"{"containerOverrides":[{"name":"app","environment":[{"name":"B","value":"3"}]}]}"#.into(),
@@ -242,6 +243,26 @@ async fn stopped_tasks_are_swept_after_their_time() {
     let mut old = task("old", Stopped, LastStatus::Stopped);
     old.times.stopped = Some(NOW);
     let view = view(vec![old, task("a", Running, LastStatus::Running)]).await;
-    assert_eq!(expired(&view, NOW.plus_millis(STOPPED_TASK_TTL_MS)).0.len(), 0);
-    assert_eq!(expired(&view, NOW.plus_millis(STOPPED_TASK_TTL_MS + 1)).0.len(), 1);
+    assert_eq!(Expired::of(&view, NOW.plus_millis(STOPPED_TASK_TTL_MS)).tasks.len(), 0);
+    assert_eq!(Expired::of(&view, NOW.plus_millis(STOPPED_TASK_TTL_MS + 1)).tasks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_deleted_definition_is_swept_once_no_task_uses_it() {
+    for (last, deleted, swept) in
+        [(LastStatus::Stopping, true, false), (LastStatus::Stopped, true, true), (LastStatus::Stopped, false, false)]
+    {
+        let store = Store::open(state::schema(), MemoryEngine::default()).expect("a store");
+        let mut row = definition();
+        if deleted {
+            row.status = state::DefinitionStatus::DeleteInProgress;
+        }
+        let change = move |tx: &mut store::Tx| {
+            tx.put(TASK_DEFINITIONS, row);
+            tx.put(TASKS, task("a", Stopped, last));
+            Ok::<_, ApiError>(())
+        };
+        store.transact(change).await.expect("stored");
+        assert_eq!(!Expired::of(&store.view(), NOW).definitions.is_empty(), swept, "{last:?} {deleted}");
+    }
 }

@@ -80,9 +80,10 @@ fn definition() -> TaskDefinition {
         region: caller().region,
         family: NAME.into(),
         revision: 1,
-        active: true,
+        status: state::DefinitionStatus::Active,
         registered_at: base::Timestamp::default(),
         deregistered_at: None,
+        delete_requested_at: None,
         registered_by: "arn".into(),
         document: "{}".into(),
         spec: TaskSpec {
@@ -121,6 +122,9 @@ fn document(entry: &Entry) -> Value {
         if members.iter().any(|member| member.name == name) {
             document[name] = NAME.into();
         }
+    }
+    if let Some(definitions) = document.get_mut("taskDefinitions") {
+        *definitions = json!([format!("{NAME}:1")]);
     }
     if let Some(arn) = document.get_mut("resourceArn") {
         let resource = match entry.service {

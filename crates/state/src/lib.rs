@@ -36,12 +36,13 @@ pub use layer::{LAYERS, Layer};
 pub use log_group::{LOG_GROUPS, LogGroup};
 pub use log_stream::{LOG_STREAMS, LogStream};
 pub use outbox::{OUTBOX, OutboxKind, OutboxRow};
-pub use repository::{REPOSITORIES, Repository};
+pub use repository::{REPOSITORIES, Repository, TagMutability};
 pub use run_token::{RUN_TOKENS, RunToken};
 pub use tag::{IMAGE_TAGS, ImageTag};
 pub use task::{Delivery, LastStatus, NetworkBinding, TASKS, Task, TaskContainer, TaskLog, Timeline};
 pub use task_definition::{
-    ContainerSpec, FAMILIES, Family, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS, TaskDefinition, TaskSpec,
+    ContainerSpec, DefinitionStatus, FAMILIES, Family, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS,
+    TaskDefinition, TaskSpec,
 };
 pub use upload::{UPLOADS, Upload};
 

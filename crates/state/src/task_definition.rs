@@ -11,9 +11,10 @@ pub struct TaskDefinition {
     pub region: String,
     pub family: String,
     pub revision: u32,
-    pub active: bool,
+    pub status: DefinitionStatus,
     pub registered_at: Timestamp,
     pub deregistered_at: Option<Timestamp>,
+    pub delete_requested_at: Option<Timestamp>,
     /// The principal's ARN that registered it.
     pub registered_by: String,
     /// Canonical JSON of the definition as DescribeTaskDefinition gives it,
@@ -21,6 +22,24 @@ pub struct TaskDefinition {
     pub document: String,
     pub spec: TaskSpec,
     pub tags: Tags,
+}
+
+/// A deleted revision stays until no task uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DefinitionStatus {
+    Active,
+    Inactive,
+    DeleteInProgress,
+}
+
+impl DefinitionStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Inactive => "INACTIVE",
+            Self::DeleteInProgress => "DELETE_IN_PROGRESS",
+        }
+    }
 }
 
 /// What placement, authorisation and the agent session need of a definition.
@@ -58,6 +77,16 @@ pub struct PortMapping {
     /// 0: the node chooses one.
     pub host_port: u16,
     pub protocol: PortProtocol,
+    /// The last port of a range that begins with `container_port`.
+    #[serde(default)]
+    pub range_end: Option<u16>,
+}
+
+impl PortMapping {
+    /// `first-last`, of a range.
+    pub fn range(&self) -> Option<String> {
+        self.range_end.map(|last| format!("{}-{last}", self.container_port))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -104,6 +133,10 @@ pub struct Family {
 }
 
 impl TaskDefinition {
+    pub fn is_active(&self) -> bool {
+        self.status == DefinitionStatus::Active
+    }
+
     pub fn arn(&self) -> Arn {
         Self::arn_of(&self.account, &self.region, &self.family, self.revision)
     }

@@ -6,7 +6,7 @@ use crate::{find, show};
 use auth::Check;
 use base::ApiError;
 use request::{Caller, Checks, Cx};
-use state::TASK_DEFINITIONS;
+use state::{DefinitionStatus, TASK_DEFINITIONS};
 use store::{Tx, View};
 use wire::types::ecs::{DeregisterTaskDefinitionRequest, DeregisterTaskDefinitionResponse};
 
@@ -25,7 +25,9 @@ pub fn run(
         return Err(EcsError::RevisionMissing.into());
     }
     let mut row = find::definition(tx, scope, &name).cloned().ok_or(EcsError::DefinitionToDeregister)?;
-    row.active = false;
+    if row.is_active() {
+        row.status = DefinitionStatus::Inactive;
+    }
     row.deregistered_at.get_or_insert(cx.now);
     let answer = DeregisterTaskDefinitionResponse { task_definition: Some(show::definition(&row)?) };
     tx.put(TASK_DEFINITIONS, row);

@@ -37,6 +37,10 @@ pub enum EcsError {
     InstanceNotFound,
     #[error("The referenced resource was not found.")]
     ResourceNotFound,
+    #[error("The specified cluster is inactive. Specify an active cluster and try again.")]
+    TaggedClusterInactive,
+    #[error("The specified task is stopped. Specify a running task and try again.")]
+    TaggedTaskStopped,
     #[error("Service not found.")]
     ServiceNotFound,
 
@@ -55,6 +59,8 @@ pub enum EcsError {
     TagKeyTwice(String),
     #[error("The tag key '{0}' begins with aws:, which is reserved. Use another key.")]
     TagKeyReserved(String),
+    #[error("A resource can carry at most {} tags. Remove some first.", crate::tags::TAGS_MAX)]
+    TooManyTags,
 
     // Task definitions
     #[error(transparent)]
@@ -146,6 +152,7 @@ impl EcsError {
             Self::ClusterContainsContainerInstances => "ClusterContainsContainerInstancesException",
             Self::ClusterContainsTasks => "ClusterContainsTasksException",
             Self::ServiceNotFound => "ServiceNotFoundException",
+            Self::ResourceNotFound => "ResourceNotFoundException",
             Self::TokenConflict { .. } => "ConflictException",
             Self::LaunchType(_) | Self::Awsvpc => "UnsupportedFeatureException",
             Self::Stored(_) => "ServerException",

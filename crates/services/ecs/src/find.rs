@@ -55,6 +55,6 @@ pub(crate) fn definition<'a>(view: &'a View, scope: Scope, name: &DefinitionName
     let family = key![scope.account, scope.region, name.family];
     match name.revision {
         Some(revision) => view.get(TASK_DEFINITIONS, &family.push(revision)),
-        None => view.scan(TASK_DEFINITIONS, &family).rev().find(|row| row.active),
+        None => view.scan(TASK_DEFINITIONS, &family).rev().find(|row| row.is_active()),
     }
 }

@@ -7,7 +7,7 @@
 //! | `definition`, `overrides` | task definitions as they are registered, and as a run changes them |
 //! | `supported` | the refusal of what means nothing here yet |
 //! | `reports` | agents' reports in plan's words |
-//! | `show`, `tags`, `paging` | rows as the API shows them |
+//! | `show`, `tags`, `tagged`, `paging` | rows as the API shows them |
 //!
 //! This room does not know where tasks should go or what a report makes of them (plan does), how
 //! nodes hear of their tasks (control does), HTTP, or other services.
@@ -22,10 +22,12 @@ mod reports;
 mod roles;
 mod show;
 mod supported;
+mod tagged;
 mod tags;
 
 pub mod create_cluster;
 pub mod delete_cluster;
+pub mod delete_task_definitions;
 pub mod deregister_container_instance;
 pub mod deregister_task_definition;
 pub mod describe_clusters;
@@ -36,6 +38,7 @@ pub mod discover_poll_endpoint;
 pub mod list_clusters;
 pub mod list_container_instances;
 pub mod list_tags_for_resource;
+pub mod list_task_definition_families;
 pub mod list_task_definitions;
 pub mod list_tasks;
 pub mod register_container_instance;
@@ -44,6 +47,8 @@ pub mod run_task;
 pub mod stop_task;
 pub mod submit_container_state_change;
 pub mod submit_task_state_change;
+pub mod tag_resource;
+pub mod untag_resource;
 pub mod update_container_instances_state;
 
 #[cfg(test)]

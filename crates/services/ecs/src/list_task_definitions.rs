@@ -24,7 +24,7 @@ pub fn run(
     let all = key![cx.account(), cx.region()];
     let prefix = input.family_prefix.iter().filter(|family| !family.is_empty()).fold(all.clone(), store::Key::push);
     let wanted = input.status.as_deref().unwrap_or("ACTIVE");
-    let has_status = |row: &&TaskDefinition| wanted == if row.active { "ACTIVE" } else { "INACTIVE" };
+    let has_status = |row: &&TaskDefinition| row.status.as_str() == wanted;
     let (rows, next_token) = if input.sort.as_deref() == Some("DESC") {
         let rows = view.scan(TASK_DEFINITIONS, &prefix).rev();
         let rows = rows

@@ -5,7 +5,7 @@ use crate::{roles, show, tags};
 use auth::Check;
 use base::{ApiError, Arn};
 use request::{Caller, Checks, Cx};
-use state::{FAMILIES, Family, TASK_DEFINITIONS, TaskDefinition};
+use state::{DefinitionStatus, FAMILIES, Family, TASK_DEFINITIONS, TaskDefinition};
 use store::{Tx, View, key};
 use wire::types::ecs::{RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse};
 
@@ -37,9 +37,10 @@ pub fn run(
         account,
         region,
         family: normal.family,
-        active: true,
+        status: DefinitionStatus::Active,
         registered_at: cx.now,
         deregistered_at: None,
+        delete_requested_at: None,
         registered_by: cx.caller.principal.arn(),
         document: normal.document,
         spec: normal.spec,

@@ -125,7 +125,7 @@ fn check(input: &RunTaskRequest) -> Result<(), EcsError> {
 fn check_definition(input: &RunTaskRequest, definition: &TaskDefinition) -> Result<(), EcsError> {
     let awsvpc = definition.spec.network_mode == NetworkMode::Awsvpc;
     let configured = input.network_configuration.as_ref().is_some_and(|network| network.awsvpc_configuration.is_some());
-    match (definition.active, awsvpc, configured) {
+    match (definition.is_active(), awsvpc, configured) {
         (false, ..) => Err(EcsError::DefinitionInactive),
         (true, true, false) => Err(EcsError::NetworkConfigurationMissing),
         (true, true, true) => Err(EcsError::Awsvpc),

@@ -5,6 +5,7 @@ mod definitions;
 mod instances;
 mod permissions;
 mod reports;
+mod tagging;
 mod tasks;
 
 use crate as ecs;
@@ -19,6 +20,7 @@ use store::{MemoryEngine, Store, TransactError, View, key};
 static OPERATIONS: &[Entry] = &[
     tx!(ecs, create_cluster, "CreateCluster"),
     tx!(ecs, delete_cluster, "DeleteCluster"),
+    tx!(ecs, delete_task_definitions, "DeleteTaskDefinitions"),
     tx!(ecs, deregister_container_instance, "DeregisterContainerInstance"),
     tx!(ecs, deregister_task_definition, "DeregisterTaskDefinition"),
     read!(ecs, describe_clusters, "DescribeClusters"),
@@ -29,6 +31,7 @@ static OPERATIONS: &[Entry] = &[
     read!(ecs, list_clusters, "ListClusters"),
     read!(ecs, list_container_instances, "ListContainerInstances"),
     read!(ecs, list_tags_for_resource, "ListTagsForResource"),
+    read!(ecs, list_task_definition_families, "ListTaskDefinitionFamilies"),
     read!(ecs, list_task_definitions, "ListTaskDefinitions"),
     read!(ecs, list_tasks, "ListTasks"),
     tx!(ecs, register_container_instance, "RegisterContainerInstance"),
@@ -37,6 +40,8 @@ static OPERATIONS: &[Entry] = &[
     tx!(ecs, stop_task, "StopTask"),
     tx!(ecs, submit_container_state_change, "SubmitContainerStateChange"),
     tx!(ecs, submit_task_state_change, "SubmitTaskStateChange"),
+    tx!(ecs, tag_resource, "TagResource"),
+    tx!(ecs, untag_resource, "UntagResource"),
     tx!(ecs, update_container_instances_state, "UpdateContainerInstancesState"),
 ];
 

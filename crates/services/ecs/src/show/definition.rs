@@ -8,9 +8,10 @@ pub(crate) fn definition(row: &TaskDefinition) -> Result<Shown, EcsError> {
     Ok(Shown {
         task_definition_arn: Some(row.arn().to_string()),
         revision: Some(super::quantity(row.revision)),
-        status: Some(if row.active { "ACTIVE" } else { "INACTIVE" }.to_owned()),
+        status: Some(row.status.as_str().to_owned()),
         registered_at: Some(row.registered_at),
         deregistered_at: row.deregistered_at,
+        delete_requested_at: row.delete_requested_at,
         registered_by: Some(row.registered_by.clone()),
         ..document
     })

@@ -101,3 +101,68 @@ async fn definitions_are_listed_in_both_orders_page_by_page() {
         assert_eq!(pages.join(" | "), expected, "{input}");
     }
 }
+
+#[tokio::test]
+async fn families_are_listed_by_prefix_and_status_while_they_have_revisions() {
+    let service = Service::new();
+    for family in ["web", "api", "web-2", "old"] {
+        service.ok("RegisterTaskDefinition", with(web(), json!({ "family": family }))).await;
+    }
+    for name in ["web-2:1", "old:1"] {
+        service.ok("DeregisterTaskDefinition", json!({ "taskDefinition": name })).await;
+    }
+    service.ok("DeleteTaskDefinitions", json!({ "taskDefinitions": ["old:1"] })).await;
+    for (input, expected) in [
+        (json!({}), json!(["api", "old", "web", "web-2"])),
+        (json!({ "familyPrefix": "we" }), json!(["web", "web-2"])),
+        (json!({ "status": "ACTIVE" }), json!(["api", "web"])),
+        (json!({ "status": "INACTIVE" }), json!(["old", "web-2"])),
+        (json!({ "status": "ALL", "familyPrefix": "x" }), json!([])),
+    ] {
+        let answer = service.ok("ListTaskDefinitionFamilies", input.clone()).await;
+        assert_eq!(answer, json!({ "families": expected }), "{input}");
+    }
+    let first = service.ok("ListTaskDefinitionFamilies", json!({ "maxResults": 3 })).await;
+    assert_eq!(first["families"], json!(["api", "old", "web"]));
+    let second = service.ok("ListTaskDefinitionFamilies", json!({ "nextToken": first["nextToken"] })).await;
+    assert_eq!(second, json!({ "families": ["web-2"] }));
+    let gone = |tx: &mut store::Tx| {
+        tx.delete(state::TASK_DEFINITIONS, &store::key![super::ACCOUNT, super::REGION, "old", 1_u32]);
+    };
+    service.change(gone).await;
+    let left = service.ok("ListTaskDefinitionFamilies", json!({ "status": "INACTIVE" })).await;
+    assert_eq!(left["families"], json!(["web-2"]));
+    let next = service.ok("RegisterTaskDefinition", with(web(), json!({ "family": "old" }))).await;
+    assert_eq!(next["taskDefinition"]["revision"], 2);
+}
+
+#[tokio::test]
+async fn inactive_definitions_are_deleted_and_run_no_more() {
+    let (service, _) = Service::with_web().await;
+    let task = service.run_web().await;
+    service.ok("RegisterTaskDefinition", web()).await;
+    service.ok("DeregisterTaskDefinition", json!({ "taskDefinition": "web:1" })).await;
+    let arn = "arn:aws:ecs:us-east-1:000000000000:task-definition/web:1";
+    let input = json!({ "taskDefinitions": [arn, "web:2", "web:9"] });
+    let answer = service.ok("DeleteTaskDefinitions", input).await;
+    assert_json_snapshot!("deleted", answer);
+    let again = service.ok("DeleteTaskDefinitions", json!({ "taskDefinitions": ["web:1"] })).await;
+    assert_eq!(again["taskDefinitions"], answer["taskDefinitions"]);
+    let deregistered = service.ok("DeregisterTaskDefinition", json!({ "taskDefinition": "web:1" })).await;
+    assert_eq!(deregistered["taskDefinition"]["status"], "DELETE_IN_PROGRESS");
+    assert_eq!(
+        service.err("RunTask", json!({ "taskDefinition": "web:1" })).await,
+        "InvalidParameterException: TaskDefinition is inactive"
+    );
+    assert_eq!(service.task(&task).await["taskDefinitionArn"], arn);
+    let listed = service.ok("ListTaskDefinitions", json!({ "status": "DELETE_IN_PROGRESS" })).await;
+    assert_eq!(listed["taskDefinitionArns"], json!([arn]));
+    for (named, expected) in [
+        (json!([]), "InvalidParameterException: taskDefinitions cannot be empty."),
+        (json!(vec!["web:1"; 11]), "InvalidParameterException: taskDefinitions can have at most 10 items."),
+        (json!(["web"]), "ClientException: Revision is missing."),
+        (json!(["web:x"]), "ClientException: Invalid revision number. Number: x"),
+    ] {
+        assert_eq!(service.err("DeleteTaskDefinitions", json!({ "taskDefinitions": named })).await, expected);
+    }
+}

@@ -52,6 +52,8 @@ async fn every_operation_asks() {
         asked!(service, describe_task_definition, json!({ "taskDefinition": "web" })),
         asked!(service, list_task_definitions, none),
         asked!(service, deregister_task_definition, json!({ "taskDefinition": "web:1" })),
+        asked!(service, delete_task_definitions, json!({ "taskDefinitions": ["web:1"] })),
+        asked!(service, list_task_definition_families, none),
         asked!(service, run_task, run),
         asked!(service, describe_tasks, json!({ "tasks": [id] })),
         asked!(service, list_tasks, none),
@@ -66,6 +68,8 @@ async fn every_operation_asks() {
         asked!(service, submit_task_state_change, task),
         asked!(service, submit_container_state_change, task),
         asked!(service, list_tags_for_resource, json!({ "resourceArn": arn })),
+        asked!(service, tag_resource, json!({ "resourceArn": arn, "tags": tags })),
+        asked!(service, untag_resource, json!({ "resourceArn": arn, "tagKeys": ["team", "env"] })),
     ];
     assert_snapshot!(asked.map(show).join("\n"));
 }
