@@ -3,6 +3,8 @@
 //! What the container shape itself carries stays there; what Docker's API has
 //! another place for goes into the two JSON texts of `dockerConfig`.
 
+mod machine;
+
 use base::Arn;
 use state::{DesiredStatus, TASK_DEFINITIONS, Task, TaskContainer, TaskDefinition};
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use wire::acs::{self, docker};
 use wire::types::ecs::{ContainerDefinition, ContainerOverride, TaskDefinition as Document, TaskOverride};
 
 /// Docker Engine API version of the configurations that we send.
-const DOCKER_API_VERSION: &str = "1.24";
+const DOCKER_API_VERSION: &str = "1.25";
 
 /// The order for `task`.
 ///
@@ -33,13 +35,20 @@ pub fn task(view: &View, task: &Task, desired: DesiredStatus) -> Result<acs::Tas
         version: Some(task.revision.to_string()),
         task_definition_account_id: Some(task.account.clone()),
         volumes: Some(Vec::new()),
-        cpu: definition.spec.cpu.map(|units| f64::from(units) / 1024.0),
-        memory: definition.spec.memory_mib.map(i64::from),
+        cpu: number(overrides.cpu).or(definition.spec.cpu).map(|units| f64::from(units) / 1024.0),
+        memory: number(overrides.memory).or(definition.spec.memory_mib).map(i64::from),
         launch_type: Some(task.launch_type.clone()),
         network_mode: Some(definition.spec.network_mode.as_str().to_owned()),
+        pid_mode: document.pid_mode,
+        ipc_mode: document.ipc_mode,
         group: Some(task.group.clone()),
         ..acs::Task::default()
     })
+}
+
+/// A task-level size of the overrides, which are kept as plain numbers.
+fn number(text: Option<String>) -> Option<u32> {
+    text.and_then(|text| text.parse().ok())
 }
 
 fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, String> {
@@ -100,6 +109,8 @@ impl Merge<'_> {
             port_mappings: Some(placed.ports.iter().map(port_mapping).collect()),
             overrides: Some(serde_json::to_string(changed).map_err(|error| error.to_string())?),
             docker_config: Some(self.docker_config()?),
+            links: container.links.clone().filter(|links| !links.is_empty()),
+            linux_parameters: machine::linux_parameters(container),
             registry_authentication: registry(container.image.as_deref().unwrap_or_default()),
             stop_timeout: container.stop_timeout.map(i64::from),
             ..acs::Container::default()
@@ -120,13 +131,13 @@ impl Merge<'_> {
         let config = docker::Config {
             user: self.container.user.clone(),
             working_dir: self.container.working_directory.clone(),
-            ..docker::Config::default()
+            ..machine::config(self.container)
         };
         let host_config = docker::HostConfig {
             network_mode: Some(self.definition.spec.network_mode.as_str().to_owned()),
-            memory_reservation: self.placed.memory_reservation_mib.map(|mib| i64::from(mib) * 1024 * 1024),
+            memory_reservation: self.placed.memory_reservation_mib.map(|mib| i64::from(mib) * machine::BYTES_PER_MIB),
             log_config: self.log_config(),
-            ..docker::HostConfig::default()
+            ..machine::host_config(self.container, self.placed.memory_mib)
         };
         let text = |value: serde_json::Result<String>| value.map_err(|error| error.to_string());
         Ok(acs::DockerConfig {
@@ -148,10 +159,11 @@ impl Merge<'_> {
 }
 
 fn port_mapping(port: &state::PortMapping) -> acs::PortMapping {
+    let single = port.range_end.is_none();
     acs::PortMapping {
-        container_port: Some(port.container_port.into()),
-        host_port: Some(port.host_port.into()),
-        container_port_range: None,
+        container_port: single.then_some(port.container_port.into()),
+        host_port: single.then_some(port.host_port.into()),
+        container_port_range: port.range(),
         protocol: Some(port.protocol.as_str().to_owned()),
     }
 }

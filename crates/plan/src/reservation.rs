@@ -36,7 +36,7 @@ pub fn used<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Resources {
     for task in tasks.into_iter().filter(|task| task.holds_resources()) {
         add(&mut used, &demand(task));
         for binding in task.containers.iter().flat_map(|container| &container.bindings) {
-            ports(&mut used, binding.protocol).insert(binding.host_port);
+            ports(&mut used, binding.protocol).extend(binding.host_ports());
         }
     }
     used
@@ -108,14 +108,15 @@ mod tests {
             container_port: 9000,
             host_port: 32768,
             protocol: PortProtocol::Tcp,
+            range_ends: Some((9001, 32769)),
         }];
         assert_eq!(demand(&task).ports_tcp, [80].into());
         let taken = used([&task]);
-        assert_eq!((&taken.ports_tcp, &taken.ports_udp), (&[80, 32768].into(), &[53].into()));
+        assert_eq!((&taken.ports_tcp, &taken.ports_udp), (&[80, 32768, 32769].into(), &[53].into()));
         let node = instance("n", 1024, 512);
         assert_eq!(
             remaining(&node, &taken),
-            Resources { cpu: 924, memory_mib: 448, ports_tcp: [22, 80, 32768].into(), ports_udp: [53].into() }
+            Resources { cpu: 924, memory_mib: 448, ports_tcp: [22, 80, 32768, 32769].into(), ports_udp: [53].into() }
         );
         task.last = LastStatus::Stopped;
         assert_eq!(used([&task]), Resources::default());

@@ -83,7 +83,7 @@ pub fn ports(text: &str) -> Vec<PortMapping> {
         .map(|word| {
             let (protocol, port) = word.split_once(':').expect("protocol:port");
             let protocol = if protocol == "udp" { PortProtocol::Udp } else { PortProtocol::Tcp };
-            PortMapping { container_port: 8080, host_port: port.parse().expect("a port"), protocol }
+            PortMapping { container_port: 8080, host_port: port.parse().expect("a port"), protocol, range_end: None }
         })
         .collect()
 }

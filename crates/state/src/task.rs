@@ -3,6 +3,7 @@
 use crate::{DesiredStatus, PortMapping, PortProtocol, Tags};
 use base::{Arn, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use store::{Key, key, table};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +112,16 @@ pub struct NetworkBinding {
     pub container_port: u16,
     pub host_port: u16,
     pub protocol: PortProtocol,
+    /// The last ports, inside and on the node, of a range that begins with the above.
+    #[serde(default)]
+    pub range_ends: Option<(u16, u16)>,
+}
+
+impl NetworkBinding {
+    /// Every port that it takes of the node.
+    pub fn host_ports(&self) -> RangeInclusive<u16> {
+        self.host_port..=self.range_ends.map_or(self.host_port, |(_, last)| last)
+    }
 }
 
 /// Where a container's output goes by the awslogs driver.

@@ -187,6 +187,7 @@ fn what_is_learnt_of_a_container_is_kept() {
         container_port: 80,
         host_port,
         protocol: PortProtocol::Tcp,
+        range_ends: None,
     };
     let said = |id: &str, host_port| Report {
         containers: vec![ContainerReport {

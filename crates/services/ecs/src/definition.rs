@@ -7,8 +7,10 @@ mod capability;
 mod container;
 mod fargate;
 pub(crate) mod limits;
+mod links;
 mod logs;
 mod ports;
+mod runtime;
 mod sizes;
 
 use crate::errors::{DefinitionError, EcsError};
@@ -22,7 +24,7 @@ use wire::types::ecs::{Attribute, ContainerDefinition, RegisterTaskDefinitionReq
 pub(crate) use sizes::{cpu_units, memory_mib};
 
 /// Members of RegisterTaskDefinition that mean something here.
-const SUPPORTED: [&str; 9] = [
+const SUPPORTED: [&str; 11] = [
     "family",
     "taskRoleArn",
     "executionRoleArn",
@@ -32,6 +34,8 @@ const SUPPORTED: [&str; 9] = [
     "cpu",
     "memory",
     "tags",
+    "pidMode",
+    "ipcMode",
 ];
 
 /// What is stored of a definition.
@@ -63,13 +67,22 @@ pub(crate) fn normalise(input: RegisterTaskDefinitionRequest, place: Place) -> R
         execution_role_arn: roles::arn(place.account, input.execution_role_arn.as_deref())?,
         containers: Vec::new(),
     };
-    let (definitions, containers) = containers(input.container_definitions, &spec)?;
+    let shared = Shared { pid: input.pid_mode, ipc: input.ipc_mode };
+    let machine = runtime::Task { network: spec.network_mode, ipc_of_host: shared.ipc.as_deref() == Some("host") };
+    let (definitions, containers) = containers(input.container_definitions, &spec, machine)?;
+    links::check(&definitions, spec.network_mode)?;
     let spec = TaskSpec { containers, ..spec };
     check_containers(&spec)?;
     let required = input.requires_compatibilities.unwrap_or_default();
-    check_compatibilities(&required, &spec, &definitions)?;
-    let document = document(&input.family, definitions, required, &spec, place)?;
+    check_compatibilities(&required, &spec, &definitions, &shared)?;
+    let document = document(&input.family, definitions, required, &spec, shared, place)?;
     Ok(Normal { family: input.family, document, spec })
+}
+
+/// Namespaces that a task's containers share with one another or the host; none are each container's own.
+struct Shared {
+    pid: Option<String>,
+    ipc: Option<String>,
 }
 
 fn check_family(family: &str) -> Result<(), EcsError> {
@@ -94,6 +107,7 @@ fn network_mode(given: Option<&str>) -> NetworkMode {
 fn containers(
     given: Vec<ContainerDefinition>,
     task: &TaskSpec,
+    machine: runtime::Task,
 ) -> Result<(Vec<ContainerDefinition>, Vec<ContainerSpec>), EcsError> {
     if given.is_empty() {
         return Err(DefinitionError::NoContainers.into());
@@ -101,7 +115,8 @@ fn containers(
     if given.len() > CONTAINERS_MAX {
         return Err(DefinitionError::TooManyContainers.into());
     }
-    let filled = given.into_iter().enumerate().map(|(at, container)| container::normalise(at, container, task));
+    let filled =
+        given.into_iter().enumerate().map(|(at, container)| container::normalise(at, container, task, machine));
     Ok(filled.collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
 }
 
@@ -130,10 +145,11 @@ fn check_compatibilities(
     required: &[String],
     spec: &TaskSpec,
     definitions: &[ContainerDefinition],
+    shared: &Shared,
 ) -> Result<(), EcsError> {
     for launch in required {
         match launch.as_str() {
-            "FARGATE" => fargate::check(spec, definitions)?,
+            "FARGATE" => fargate::check(spec, definitions, shared)?,
             "EXTERNAL" if spec.network_mode == NetworkMode::Awsvpc => {
                 return Err(DefinitionError::ExternalMode.into());
             }
@@ -151,19 +167,23 @@ fn document(
     definitions: Vec<ContainerDefinition>,
     required: Vec<String>,
     spec: &TaskSpec,
+    shared: Shared,
     place: Place,
 ) -> Result<String, EcsError> {
     let attribute = |name| Attribute { name, ..Attribute::default() };
+    let attributes = capability::requires_attributes(spec, &definitions, &shared, place);
     let definition = TaskDefinition {
         family: Some(family.to_owned()),
+        compatibilities: Some(capability::compatibilities(spec, &definitions, &shared)),
         container_definitions: Some(definitions),
+        pid_mode: shared.pid,
+        ipc_mode: shared.ipc,
         task_role_arn: spec.task_role_arn.clone(),
         execution_role_arn: spec.execution_role_arn.clone(),
         network_mode: Some(spec.network_mode.as_str().to_owned()),
         volumes: Some(Vec::new()),
         placement_constraints: Some(Vec::new()),
-        requires_attributes: Some(capability::requires_attributes(spec, place).into_iter().map(attribute).collect()),
-        compatibilities: Some(capability::compatibilities(spec)),
+        requires_attributes: Some(attributes.into_iter().map(attribute).collect()),
         requires_compatibilities: (!required.is_empty()).then_some(required),
         cpu: spec.cpu.map(|units| units.to_string()),
         memory: spec.memory_mib.map(|mib| mib.to_string()),

@@ -42,13 +42,15 @@ pub(crate) fn launch(account: &str, spec: &TaskSpec, given: Option<TaskOverride>
         .zip(&changes)
         .map(|(spec, change)| container(spec, change))
         .collect::<Result<Vec<_>, _>>()?;
-    let cpu = cpu_units(given.cpu.as_deref())?.or(spec.cpu);
-    let memory = memory_mib(given.memory.as_deref())?.or(spec.memory_mib);
+    let (own_cpu, own_memory) = (cpu_units(given.cpu.as_deref())?, memory_mib(given.memory.as_deref())?);
+    let (cpu, memory) = (own_cpu.or(spec.cpu), own_memory.or(spec.memory_mib));
     let shown = TaskOverride {
         container_overrides: Some(changes),
         inference_accelerator_overrides: Some(Vec::new()),
         task_role_arn: roles::arn(account, given.task_role_arn.as_deref())?,
         execution_role_arn: roles::arn(account, given.execution_role_arn.as_deref())?,
+        cpu: own_cpu.map(|units| units.to_string()),
+        memory: own_memory.map(|mib| mib.to_string()),
         ..given
     };
     Ok(Launch {

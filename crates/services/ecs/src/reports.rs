@@ -65,10 +65,20 @@ pub(crate) fn container(given: ContainerStateChange) -> Result<ContainerReport, 
 
 fn binding(given: Given) -> Result<NetworkBinding, EcsError> {
     let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok()).ok_or(EcsError::Binding);
-    Ok(NetworkBinding {
-        bind_ip: given.bind_ip.unwrap_or_default(),
-        container_port: port(given.container_port)?,
-        host_port: port(given.host_port)?,
-        protocol: if given.protocol.as_deref() == Some("udp") { PortProtocol::Udp } else { PortProtocol::Tcp },
-    })
+    let protocol = if given.protocol.as_deref() == Some("udp") { PortProtocol::Udp } else { PortProtocol::Tcp };
+    let bind_ip = given.bind_ip.unwrap_or_default();
+    let inside = given.container_port_range.as_deref().filter(|range| !range.is_empty());
+    let Some(inside) = inside else {
+        let (container_port, host_port) = (port(given.container_port)?, port(given.host_port)?);
+        return Ok(NetworkBinding { bind_ip, container_port, host_port, protocol, range_ends: None });
+    };
+    let (container_port, last_inside) = range(inside)?;
+    let (host_port, last) = range(given.host_port_range.as_deref().unwrap_or_default())?;
+    Ok(NetworkBinding { bind_ip, container_port, host_port, protocol, range_ends: Some((last_inside, last)) })
+}
+
+/// `first-last`.
+fn range(text: &str) -> Result<(u16, u16), EcsError> {
+    let ends = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    ends.filter(|(first, last)| first <= last).ok_or(EcsError::Binding)
 }

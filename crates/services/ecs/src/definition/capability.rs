@@ -3,15 +3,21 @@
 //! Amazon ECS developer guide, "Task definition requires attributes" and "Container agent
 //! capabilities".
 
-use super::{Place, fargate};
+use super::{Place, Shared, fargate};
 use state::{NetworkMode, TaskSpec};
 use std::collections::BTreeSet;
+use wire::types::ecs::ContainerDefinition;
 
 const AGENT: &str = "com.amazonaws.ecs.capability.";
 const TASK: &str = "ecs.capability.";
 
 /// `requiresAttributes`, sorted.
-pub(super) fn requires_attributes(spec: &TaskSpec, place: Place) -> BTreeSet<String> {
+pub(super) fn requires_attributes(
+    spec: &TaskSpec,
+    definitions: &[ContainerDefinition],
+    shared: &Shared,
+    place: Place,
+) -> BTreeSet<String> {
     let has_execution_role = spec.execution_role_arn.is_some();
     let containers = || spec.containers.iter();
     let (logs, ecr) = (containers().any(|c| c.awslogs.is_some()), containers().any(|c| is_ecr(&c.image, place)));
@@ -33,7 +39,39 @@ pub(super) fn requires_attributes(spec: &TaskSpec, place: Place) -> BTreeSet<Str
         (role.is_some(), AGENT, role.unwrap_or_default()),
         (soft, AGENT, "docker-remote-api.1.21"),
     ];
-    needed.into_iter().filter(|(needed, ..)| *needed).map(|(_, prefix, name)| format!("{prefix}{name}")).collect()
+    let needed = needed.into_iter().chain(definitions.iter().flat_map(of_container)).chain(of_shared(shared));
+    needed.filter(|(needed, ..)| *needed).map(|(_, prefix, name)| format!("{prefix}{name}")).collect()
+}
+
+type Need = (bool, &'static str, &'static str);
+
+/// What the machine must give a container. Docker's API had each of it first in the version that is named
+/// (Docker Engine API version history; the members of ContainerDefinition name some of them, too).
+fn of_container(container: &ContainerDefinition) -> [Need; 11] {
+    let linux = container.linux_parameters.clone().unwrap_or_default();
+    let security = |name: &str| {
+        let options = container.docker_security_options.iter().flatten();
+        options.into_iter().any(|option| option.split([':', '=']).next() == Some(name))
+    };
+    let present = |list: Option<usize>| list.is_some_and(|length| length > 0);
+    let ranges = container.port_mappings.iter().flatten().any(|port| port.container_port_range.is_some());
+    [
+        (container.privileged == Some(true), AGENT, "privileged-container"),
+        (present(container.docker_labels.as_ref().map(|labels| labels.len())), AGENT, "docker-remote-api.1.18"),
+        (present(container.ulimits.as_ref().map(Vec::len)), AGENT, "docker-remote-api.1.18"),
+        (security("label"), AGENT, "selinux"),
+        (security("apparmor"), AGENT, "apparmor"),
+        (present(container.system_controls.as_ref().map(Vec::len)), AGENT, "docker-remote-api.1.24"),
+        (linux.shared_memory_size.is_some(), AGENT, "docker-remote-api.1.22"),
+        (present(linux.tmpfs.as_ref().map(Vec::len)), AGENT, "docker-remote-api.1.22"),
+        (linux.max_swap.is_some(), AGENT, "docker-remote-api.1.20"),
+        (linux.init_process_enabled == Some(true), AGENT, "docker-remote-api.1.25"),
+        (ranges, TASK, "network.container-port-range"),
+    ]
+}
+
+fn of_shared(shared: &Shared) -> [Need; 1] {
+    [(shared.pid.is_some() || shared.ipc.is_some(), TASK, "pid-ipc-namespace-sharing")]
 }
 
 /// True for an image of an ECR registry: AWS's host names, or ours.
@@ -43,11 +81,11 @@ fn is_ecr(image: &str, place: Place) -> bool {
 }
 
 /// Every launch type that the definition fits.
-pub(super) fn compatibilities(spec: &TaskSpec) -> Vec<String> {
+pub(super) fn compatibilities(spec: &TaskSpec, definitions: &[ContainerDefinition], shared: &Shared) -> Vec<String> {
     let fitting = [
         (spec.network_mode != NetworkMode::Awsvpc, "EXTERNAL"),
         (true, "EC2"),
-        (fargate::fits(spec), "FARGATE"),
+        (fargate::fits(spec, definitions, shared), "FARGATE"),
         (fits_managed_instances(spec), "MANAGED_INSTANCES"),
     ];
     fitting.into_iter().filter(|(fits, _)| *fits).map(|(_, name)| name.to_owned()).collect()

@@ -1,7 +1,7 @@
 //! One container definition.
 
 use super::limits::MEMORY_MIB_MIN;
-use super::{logs, ports};
+use super::{logs, ports, runtime};
 use crate::errors::{DefinitionError, EcsError};
 use crate::names::{NAME_CHARS_MAX, is_plain};
 use crate::supported;
@@ -10,7 +10,7 @@ use wire::types::Sensitive;
 use wire::types::ecs::ContainerDefinition;
 
 /// Members of a container definition that mean something here.
-const SUPPORTED: [&str; 14] = [
+const SUPPORTED: [&str; 30] = [
     "name",
     "image",
     "cpu",
@@ -25,6 +25,22 @@ const SUPPORTED: [&str; 14] = [
     "stopTimeout",
     "portMappings",
     "logConfiguration",
+    "dnsSearchDomains",
+    "dnsServers",
+    "disableNetworking",
+    "dockerLabels",
+    "dockerSecurityOptions",
+    "extraHosts",
+    "hostname",
+    "interactive",
+    "links",
+    "linuxParameters",
+    "privileged",
+    "pseudoTerminal",
+    "readonlyRootFilesystem",
+    "systemControls",
+    "ulimits",
+    "versionConsistency",
 ];
 
 /// Checks the container at index `at` and fills in its defaults.
@@ -32,6 +48,7 @@ pub(super) fn normalise(
     at: usize,
     given: ContainerDefinition,
     task: &TaskSpec,
+    machine: runtime::Task,
 ) -> Result<(ContainerDefinition, ContainerSpec), EcsError> {
     let path = format!("containerDefinitions[{at}].");
     supported::only(&given, &SUPPORTED, &path)?;
@@ -39,6 +56,7 @@ pub(super) fn normalise(
     let image = given.image.clone().filter(|image| !image.is_empty());
     let image = image.ok_or(DefinitionError::ImageEmpty)?;
     check_environment(&name, &given)?;
+    runtime::check(&name, &path, &given, machine)?;
     let (memory_mib, memory_reservation_mib) = memory(&name, &given, task)?;
     let mappings = given.port_mappings.clone().unwrap_or_default();
     let (mappings, ports) = ports::normalise(&name, &path, mappings, task.network_mode)?;
@@ -60,7 +78,7 @@ pub(super) fn normalise(
         environment: Some(given.environment.clone().unwrap_or_else(|| Sensitive(Vec::new()))),
         mount_points: Some(Vec::new()),
         volumes_from: Some(Vec::new()),
-        system_controls: Some(Vec::new()),
+        system_controls: Some(given.system_controls.clone().unwrap_or_default()),
         ..given
     };
     Ok((filled, spec))

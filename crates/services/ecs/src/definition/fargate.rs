@@ -1,5 +1,6 @@
 //! What requiring FARGATE asks of a definition. Such tasks are registered, not run, here.
 
+use super::Shared;
 use super::limits::STOP_TIMEOUT_SECS_MAX;
 use crate::errors::DefinitionError;
 use state::{NetworkMode, TaskSpec};
@@ -17,10 +18,10 @@ const SIZES: [(u32, u32, u32, u32); 8] = [
     (16_384, 32_768, 122_880, 8192),
 ];
 
-/// True when Fargate has a task of this size and network mode.
-pub(super) fn fits(spec: &TaskSpec) -> bool {
+/// True when Fargate has a task of this size, network mode and members.
+pub(super) fn fits(spec: &TaskSpec, definitions: &[ContainerDefinition], shared: &Shared) -> bool {
     let sized = spec.cpu.zip(spec.memory_mib).is_some_and(|(cpu, memory)| has_size(cpu, memory));
-    sized && spec.network_mode == NetworkMode::Awsvpc
+    sized && spec.network_mode == NetworkMode::Awsvpc && check_members(definitions, shared).is_ok()
 }
 
 fn has_size(cpu: u32, memory: u32) -> bool {
@@ -29,7 +30,11 @@ fn has_size(cpu: u32, memory: u32) -> bool {
     })
 }
 
-pub(super) fn check(spec: &TaskSpec, definitions: &[ContainerDefinition]) -> Result<(), DefinitionError> {
+pub(super) fn check(
+    spec: &TaskSpec,
+    definitions: &[ContainerDefinition],
+    shared: &Shared,
+) -> Result<(), DefinitionError> {
     if spec.network_mode != NetworkMode::Awsvpc {
         return Err(DefinitionError::FargateMode);
     }
@@ -45,7 +50,50 @@ pub(super) fn check(spec: &TaskSpec, definitions: &[ContainerDefinition]) -> Res
     {
         return Err(DefinitionError::LogOptions("awslogs-stream-prefix"));
     }
-    Ok(())
+    check_members(definitions, shared)
+}
+
+/// Amazon ECS developer guide, "Task definition differences for Fargate".
+fn check_members(definitions: &[ContainerDefinition], shared: &Shared) -> Result<(), DefinitionError> {
+    let host_processes = shared.pid.as_deref() == Some("host");
+    let shared = [(shared.ipc.is_some(), "ipcMode"), (host_processes, "pidMode host")];
+    refuse(&shared)?;
+    definitions.iter().try_for_each(check_container)
+}
+
+fn check_container(container: &ContainerDefinition) -> Result<(), DefinitionError> {
+    if container.privileged == Some(true) {
+        return Err(DefinitionError::FargatePrivileged);
+    }
+    let linux = container.linux_parameters.clone().unwrap_or_default();
+    refuse(&[
+        (container.disable_networking == Some(true), "disableNetworking"),
+        (present(&container.links), "links"),
+        (present(&container.extra_hosts), "extraHosts"),
+        (present(&container.dns_servers), "dnsServers"),
+        (present(&container.dns_search_domains), "dnsSearchDomains"),
+        (present(&container.docker_security_options), "dockerSecurityOptions"),
+        (present(&linux.devices), "devices"),
+        (linux.shared_memory_size.is_some(), "sharedMemorySize"),
+        (linux.max_swap.is_some(), "maxSwap"),
+        (linux.swappiness.is_some(), "swappiness"),
+    ])?;
+    let added = linux.capabilities.and_then(|capabilities| capabilities.add).unwrap_or_default();
+    match added.into_iter().find(|name| name != "SYS_PTRACE") {
+        Some(name) => Err(DefinitionError::FargateCapability(name)),
+        None => Ok(()),
+    }
+}
+
+fn present<T>(list: &Option<Vec<T>>) -> bool {
+    list.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+fn refuse(members: &[(bool, &'static str)]) -> Result<(), DefinitionError> {
+    match members.iter().find(|(used, _)| *used) {
+        Some((_, member)) => Err(DefinitionError::FargateMember(member)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

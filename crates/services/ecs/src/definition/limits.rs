@@ -19,3 +19,13 @@ pub const PORT_NAME_CHARS_MAX: usize = 64;
 
 /// Seconds that a Fargate container may take to stop (Amazon ECS API reference, ContainerDefinition).
 pub const STOP_TIMEOUT_SECS_MAX: i32 = 120;
+
+/// Characters of a host name that Linux takes (sethostname(2)), and of a domain name (RFC 1035, 2.3.4).
+pub const HOSTNAME_CHARS_MAX: usize = 64;
+pub const DOMAIN_CHARS_MAX: usize = 253;
+
+/// Amazon ECS API reference, LinuxParameters.
+pub const SWAPPINESS_MAX: i32 = 100;
+
+/// Port ranges of a container (Amazon ECS API reference, PortMapping).
+pub const PORT_RANGES_MAX: usize = 100;

@@ -44,6 +44,7 @@ fn defaults_are_filled_in_and_what_was_written_stays() {
             "awslogs-create-group": "true", "mode": "non-blocking", "max-buffer-size": "4m",
         } },
         "links": [], "privileged": false, "dockerLabels": {}, "linuxParameters": { "tmpfs": [] },
+        "versionConsistency": "disabled",
     });
     let task =
         json!({ "taskRoleArn": "app", "executionRoleArn": "pull", "cpu": "1 vCPU", "memory": "1 GB", "volumes": [] });
@@ -82,6 +83,13 @@ fn compatibilities_and_attributes_follow_what_is_used() {
         (roles.clone(), json!({ "image": "127.0.0.1:4566/web:1", "logConfiguration": logs })),
         (json!({}), json!({ "image": "127.0.0.1:4566/web:1", "logConfiguration": logs })),
         (json!({ "networkMode": "awsvpc" }), json!({ "image": "public.ecr.aws/x/web" })),
+        (
+            json!({ "pidMode": "task" }),
+            laid_over(
+                linux(json!({ "initProcessEnabled": true, "maxSwap": 1 })),
+                &json!({ "privileged": true, "dockerSecurityOptions": ["apparmor:a", "label:b"], "portMappings": [{ "containerPortRange": "1-2" }] }),
+            ),
+        ),
     ] {
         let document = document(&task, &container);
         let names = |list: &Value, of: fn(&Value) -> &Value| -> Vec<String> {
@@ -155,7 +163,16 @@ fn ports_and_logs_that_cannot_be_are_refused() {
         (none.clone(), port(json!({ "containerPort": 80, "hostPort": -1 }))),
         (none.clone(), port(json!({ "containerPort": 80, "name": "-a" }))),
         (none.clone(), port(json!({ "containerPort": 80, "appProtocol": "http" }))),
-        (none.clone(), port(json!({ "containerPortRange": "80-90" }))),
+        (none.clone(), port(json!({ "containerPortRange": "80" }))),
+        (none.clone(), port(json!({ "containerPortRange": "90-80" }))),
+        (none.clone(), port(json!({ "containerPortRange": "80-65536" }))),
+        (none.clone(), port(json!({ "containerPortRange": "80-90", "containerPort": 80 }))),
+        (json!({ "networkMode": "host" }), port(json!({ "containerPortRange": "80-90" }))),
+        (none.clone(), json!({ "portMappings": [{ "containerPort": 85 }, { "containerPortRange": "80-90" }] })),
+        (
+            none.clone(),
+            json!({ "portMappings": [{ "containerPortRange": "80-90" }, { "containerPort": 81 }, { "containerPortRange": "89-95" }] }),
+        ),
         (
             none.clone(),
             json!({ "portMappings": [{ "containerPort": 80 }, { "containerPort": 80, "protocol": "udp" }] }),
@@ -195,13 +212,88 @@ fn launch_types_that_do_not_fit_and_what_is_not_supported_are_refused() {
         (fargate(sized), awslogs_with(none.clone())),
         (json!({ "networkMode": "awsvpc", "requiresCompatibilities": ["EXTERNAL"] }), none.clone()),
         (json!({ "requiresCompatibilities": ["MANAGED_INSTANCES"] }), none.clone()),
-        (none.clone(), json!({ "privileged": true })),
+        (none.clone(), json!({ "environmentFiles": [{ "value": "arn:aws:s3:::b/a.env", "type": "s3" }] })),
+        (none.clone(), json!({ "secrets": [{ "name": "A", "valueFrom": "a" }] })),
+        (none.clone(), json!({ "repositoryCredentials": { "credentialsParameter": "a" } })),
+        (none.clone(), json!({ "resourceRequirements": [{ "type": "GPU", "value": "1" }] })),
+        (none.clone(), json!({ "firelensConfiguration": { "type": "fluentbit" } })),
+        (none.clone(), json!({ "credentialSpecs": ["credentialspec:a"] })),
         (none.clone(), json!({ "healthCheck": { "command": ["CMD", "true"] } })),
         (none.clone(), json!({ "startTimeout": 0 })),
         (json!({ "volumes": [{ "name": "v" }] }), none.clone()),
         (json!({ "placementConstraints": [{ "type": "memberOf", "expression": "e" }] }), none.clone()),
-        (json!({ "pidMode": "host" }), none.clone()),
         (json!({ "runtimePlatform": { "operatingSystemFamily": "LINUX" } }), none.clone()),
         (none.clone(), json!({ "command": ["x".repeat(64 * 1024)] })),
+    ]));
+}
+
+fn linux(parameters: Value) -> Value {
+    json!({ "linuxParameters": parameters })
+}
+
+#[test]
+fn what_no_machine_can_give_is_refused() {
+    let none = json!({});
+    let (host, awsvpc) = (json!({ "networkMode": "host" }), json!({ "networkMode": "awsvpc" }));
+    let limit = |name: &str, soft: i32, hard: i32| json!({ "name": name, "softLimit": soft, "hardLimit": hard });
+    let control = |namespace: &str| json!({ "systemControls": [{ "namespace": namespace, "value": "1" }] });
+    let tmpfs =
+        |options: Value| linux(json!({ "tmpfs": [{ "containerPath": "/t", "size": 1, "mountOptions": options }] }));
+    let security = |option: &str| json!({ "dockerSecurityOptions": [option] });
+    assert_snapshot!(refusals(vec![
+        (none.clone(), json!({ "ulimits": [limit("core", 2, 1)] })),
+        (none.clone(), json!({ "ulimits": [limit("core", -1, 1)] })),
+        (none.clone(), json!({ "ulimits": [limit("core", -2, 1)] })),
+        (none.clone(), json!({ "ulimits": [limit("core", 1, 1), limit("core", 1, 1)] })),
+        (none.clone(), linux(json!({ "capabilities": { "add": ["CAP_CHOWN"] } }))),
+        (none.clone(), linux(json!({ "capabilities": { "drop": ["MAGIC"] } }))),
+        (none.clone(), linux(json!({ "devices": [{ "hostPath": "dev/null" }] }))),
+        (none.clone(), linux(json!({ "devices": [{ "hostPath": "/dev/null", "containerPath": "/a/../b" }] }))),
+        (none.clone(), linux(json!({ "sharedMemorySize": 0 }))),
+        (none.clone(), linux(json!({ "maxSwap": -1 }))),
+        (none.clone(), linux(json!({ "swappiness": 101 }))),
+        (json!({ "memory": "64" }), laid_over(linux(json!({ "maxSwap": 1 })), &json!({ "memory": null }))),
+        (none.clone(), linux(json!({ "tmpfs": [{ "containerPath": "/t", "size": 0 }] }))),
+        (none.clone(), linux(json!({ "tmpfs": [{ "containerPath": "t", "size": 1 }] }))),
+        (none.clone(), tmpfs(json!(["fast"]))),
+        (none.clone(), tmpfs(json!(["mode"]))),
+        (none.clone(), tmpfs(json!(["uid=1,bind"]))),
+        (none.clone(), tmpfs(json!(["bind"]))),
+        (none.clone(), control("kernel.hostname")),
+        (host.clone(), control("net.core.somaxconn")),
+        (json!({ "ipcMode": "host" }), control("fs.mqueue.msg_max")),
+        (none.clone(), control("net../kernel/panic")),
+        (none.clone(), json!({ "systemControls": [{ "namespace": "net.core.somaxconn" }] })),
+        (none.clone(), security("magic")),
+        (none.clone(), security("apparmor")),
+        (none.clone(), security("seccomp:{}")),
+        (none.clone(), security("credentialspec:file")),
+        (none.clone(), json!({ "dnsServers": ["dns"] })),
+        (none.clone(), json!({ "dnsSearchDomains": ["a b"] })),
+        (none.clone(), json!({ "extraHosts": [{ "hostname": "a b", "ipAddress": "10.0.0.1" }] })),
+        (none.clone(), json!({ "extraHosts": [{ "hostname": "a", "ipAddress": "10.0.0" }] })),
+        (none.clone(), json!({ "hostname": "a b" })),
+        (none.clone(), json!({ "dockerLabels": { "": "a" } })),
+        (awsvpc.clone(), json!({ "hostname": "a" })),
+        (awsvpc.clone(), json!({ "disableNetworking": true })),
+        (awsvpc, json!({ "extraHosts": [{ "hostname": "a", "ipAddress": "10.0.0.1" }] })),
+        (host, json!({ "links": ["app"] })),
+        (none.clone(), json!({ "links": ["db"] })),
+        (none.clone(), json!({ "links": ["app:"] })),
+        (none, json!({ "links": ["app:a"] })),
+    ]));
+}
+
+#[test]
+fn what_fargate_machines_do_not_give_is_refused_there() {
+    let fargate =
+        json!({ "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512" });
+    let none = json!({});
+    assert_snapshot!(refusals(vec![
+        (laid_over(fargate.clone(), &json!({ "ipcMode": "task" })), none.clone()),
+        (laid_over(fargate.clone(), &json!({ "pidMode": "host" })), none),
+        (fargate.clone(), json!({ "privileged": true })),
+        (fargate.clone(), linux(json!({ "sharedMemorySize": 1 }))),
+        (fargate, linux(json!({ "capabilities": { "add": ["SYS_PTRACE", "CHOWN"] } }))),
     ]));
 }

@@ -1,7 +1,7 @@
 //! What RegisterTaskDefinition refuses. All of it is a ClientException.
 
 use crate::definition::limits::{
-    CONTAINERS_MAX, CPU_UNITS, DEFINITION_BYTES_MAX, PORT_NAME_CHARS_MAX, STOP_TIMEOUT_SECS_MAX,
+    CONTAINERS_MAX, CPU_UNITS, DEFINITION_BYTES_MAX, PORT_NAME_CHARS_MAX, PORT_RANGES_MAX, STOP_TIMEOUT_SECS_MAX,
 };
 use crate::names::NAME_CHARS_MAX;
 
@@ -58,6 +58,19 @@ pub enum DefinitionError {
     #[error("Invalid '{member}' setting for container '{container}'. It must be at least {least}.")]
     TooLittle { container: String, member: &'static str, least: i32 },
 
+    #[error("Invalid '{member}' setting for container '{container}'. {problem}")]
+    Setting { container: String, member: &'static str, problem: String },
+    #[error("The container has an invalid tmpfs size value specified. It must be a non-zero, non-negative integer.")]
+    TmpfsSize,
+    #[error("Links are not supported when networkMode={0}.")]
+    LinksInMode(&'static str),
+    #[error("hostname is not supported on container when networkMode=awsvpc.")]
+    HostnameInAwsvpc,
+    #[error("Disable Networking is not supported on container when networkMode=awsvpc.")]
+    DisabledInAwsvpc,
+    #[error("Extra hosts are not supported when networkMode=awsvpc.")]
+    ExtraHostsInAwsvpc,
+
     // Ports
     #[error("portMappings is not supported on container when networkMode=none.")]
     PortsInNone,
@@ -71,6 +84,22 @@ pub enum DefinitionError {
     PortName(String),
     #[error("Invalid 'containerPort' setting for container '{container}'. Port {port} can have one protocol.")]
     PortProtocols { container: String, port: u16 },
+    #[error(
+        "Invalid 'containerPortRange' setting for container '{container}'. Use first-last, the first less than the last and both between 1 and 65535."
+    )]
+    PortRange { container: String },
+    #[error(
+        "Invalid 'portMappings' setting for container '{container}'. cannot specify both single port and port range."
+    )]
+    PortAndRange { container: String },
+    #[error(
+        "Invalid 'containerPortRange' setting for container '{container}'. Port {port} is in more than one mapping."
+    )]
+    PortRangesOverlap { container: String, port: u16 },
+    #[error("Invalid 'portMappings' setting for container '{container}'. Use at most {PORT_RANGES_MAX} port ranges.")]
+    PortRanges { container: String },
+    #[error("containerPortRange is not supported on container when networkMode={0}.")]
+    PortRangeInMode(&'static str),
     #[error("Invalid 'hostPort' setting for container '{container}'. Host port {port} is mapped twice.")]
     HostPortTwice { container: String, port: u16 },
 
@@ -89,6 +118,12 @@ pub enum DefinitionError {
     FargateSize,
     #[error("Fargate supports a 'stopTimeout' of at most {STOP_TIMEOUT_SECS_MAX} seconds.")]
     FargateStopTimeout,
+    #[error("Fargate compatible task definitions do not support {0}.")]
+    FargateMember(&'static str),
+    #[error("Fargate requires that the 'privileged' setting be 'false'.")]
+    FargatePrivileged,
+    #[error("Fargate supports adding the capability SYS_PTRACE alone, not {0}.")]
+    FargateCapability(String),
     #[error("External only supports network modes 'bridge', 'host' and 'none'.")]
     ExternalMode,
     #[error("Managed Instances only supports network modes 'awsvpc' and 'host'.")]

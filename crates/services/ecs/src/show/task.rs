@@ -102,12 +102,23 @@ fn container(task: &Task, row: &TaskContainer) -> Container {
     }
 }
 
+/// A range shows its ends in place of single ports.
 fn binding(row: &NetworkBinding) -> ShownBinding {
-    ShownBinding {
+    let shown = ShownBinding {
         bind_ip: Some(row.bind_ip.clone()),
-        container_port: Some(quantity(row.container_port.into())),
-        host_port: Some(quantity(row.host_port.into())),
         protocol: Some(row.protocol.as_str().to_owned()),
         ..ShownBinding::default()
+    };
+    match row.range_ends {
+        None => ShownBinding {
+            container_port: Some(quantity(row.container_port.into())),
+            host_port: Some(quantity(row.host_port.into())),
+            ..shown
+        },
+        Some((last_inside, last)) => ShownBinding {
+            container_port_range: Some(format!("{}-{last_inside}", row.container_port)),
+            host_port_range: Some(format!("{}-{last}", row.host_port)),
+            ..shown
+        },
     }
 }
