@@ -101,12 +101,22 @@ impl AwsClient {
         input: &Value,
         headers: &[(&'static str, &str)],
     ) -> Result<Value, CallError> {
+        self.answer(self.signed(service, operation, input, headers)?).await
+    }
+
+    /// The request of a call, for who sends it himself; it is good for as long as its signature is.
+    pub fn signed(
+        &self,
+        service: &str,
+        operation: &str,
+        input: &Value,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Request<Vec<u8>>, CallError> {
         let unknown = || CallError::UnknownOperation(format!("{service}:{operation}"));
         let service = wire::service(service).ok_or_else(unknown)?;
         let operation = service.operation(operation).ok_or_else(unknown)?;
         let body = serde_json::to_vec(input).map_err(|error| CallError::Document(error.to_string()))?;
-        let request = self.request(service, operation.name, body, headers)?;
-        self.answer(request).await
+        self.request(service, operation.name, body, headers)
     }
 
     /// Signs a request of somebody else's making, such as a websocket's upgrade.

@@ -135,7 +135,8 @@ fn copy_bundle(container: &Path, folder: &Path) -> Result<CString> {
     let mut config = read_json(&container.join(CONFIG))?;
     config["process"]["args"] = json!([PROGRAM]);
     // Beside the containers: elsewhere in the tree the same share of the processor would be another.
-    let cgroup = Path::new(config["linux"]["cgroupsPath"].as_str().unwrap_or_default()).with_file_name("bench");
+    let name = folder.file_name().unwrap_or_default();
+    let cgroup = Path::new(config["linux"]["cgroupsPath"].as_str().unwrap_or_default()).with_file_name(name);
     config["linux"]["cgroupsPath"] = json!(cgroup);
     for mount in config["mounts"].as_array_mut().into_iter().flatten() {
         let source = PathBuf::from(mount["source"].as_str().unwrap_or_default());

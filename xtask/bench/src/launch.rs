@@ -4,6 +4,7 @@
 use crate::bare::{Bare, Runtime};
 use crate::figures::Samples;
 use crate::server::{self, Memory, Server};
+use crate::setting::Setting;
 use crate::tasks::{Launch, Tasks};
 use crate::{first, report};
 use anyhow::{Context, Result};
@@ -42,12 +43,7 @@ pub struct Measured {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let bench = std::env::current_exe()?;
-    let release = bench.parent().context("this program lies in no folder")?;
-    let binary = release.join("longshore");
-    // Beside the build and not under /tmp, which may be memory: durability should cost what a disk costs.
-    let scratch = release.parent().unwrap_or(release).join("bench");
-    fs::create_dir_all(&scratch)?;
+    let Setting { longshore: binary, scratch } = Setting::here()?;
     let program = first::compiled(&scratch)?;
     let folder = tempfile::tempdir_in(&scratch)?;
     let cold_starts = cold_starts(&binary, folder.path())?;

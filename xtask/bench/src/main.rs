@@ -3,12 +3,22 @@
 //! A figure is a fact about the machine it was taken on: the goals are printed beside the figures,
 //! and the program succeeds when it could measure. It is no test, and no test calls it.
 
+mod all;
+mod api;
 mod bare;
+mod cpu;
 mod figures;
 mod first;
 mod launch;
+mod load;
+mod peers;
+mod pretend;
+mod registry;
 mod report;
+mod runs;
 mod server;
+mod setting;
+mod table;
 mod tasks;
 
 use clap::{Parser, Subcommand};
@@ -25,11 +35,23 @@ struct Arguments {
 enum What {
     /// From RunTask to the container's first instruction, memory at rest, and start to ready
     Launch(launch::Arguments),
+    /// Signed calls beside moto's server; RunTask on a pretend node
+    Api,
+    /// Push, pull and manifests beside docker-registry
+    Registry,
+    /// Many tasks, short and staying, beside the bare runtime
+    Tasks,
+    /// All of these but launch, into docs/benchmarks.md
+    All,
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Launch(arguments) => launch::run(&arguments),
+        What::Api => all::one(api::run),
+        What::Registry => all::one(registry::run),
+        What::Tasks => all::one(runs::run),
+        What::All => all::run(),
     }
 }
 

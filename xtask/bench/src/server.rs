@@ -31,9 +31,14 @@ pub struct Memory {
 impl Server {
     /// Starts the server on a free port of loopback and waits for its ready line. Its log goes beside `data`.
     pub fn start(binary: &Path, data: &Path) -> Result<Self> {
+        Self::start_with(binary, data, &[])
+    }
+
+    /// As [`Server::start`], with more options of `longshore up`.
+    pub fn start_with(binary: &Path, data: &Path, options: &[&str]) -> Result<Self> {
         let log = File::options().create(true).append(true).open(data.with_extension("log"))?;
         let mut command = Command::new(binary);
-        command.arg("up").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]);
+        command.arg("up").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]).args(options);
         let begun = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().context("the server has no standard output")?);
@@ -47,6 +52,15 @@ impl Server {
         bail!("the server did not become ready: {line}{}", server.log());
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The local node's agent.
+    pub fn agent_pid(&self) -> Result<u32> {
+        child_named(self.child.id(), "agent")?.context("the server has no agent process")
+    }
+
     /// Everything that server and agent have complained of.
     pub fn log(&self) -> String {
         fs::read_to_string(self.paths.data.with_extension("log")).unwrap_or_default()
@@ -54,8 +68,7 @@ impl Server {
 
     /// The server's memory, and its agent's.
     pub fn memory(&self) -> Result<(Memory, Memory)> {
-        let agent = child_named(self.child.id(), "agent")?.context("the server has no agent process")?;
-        Ok((Memory::of(self.child.id())?, Memory::of(agent)?))
+        Ok((Memory::of(self.pid())?, Memory::of(self.agent_pid()?)?))
     }
 
     /// Ends the server and its agent, as Ctrl-C would; containers stay.

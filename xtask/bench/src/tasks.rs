@@ -26,10 +26,13 @@ const POLL: Duration = Duration::from_millis(20);
 const SETTLE: Duration = Duration::from_millis(150);
 const TASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the container that is looked at stays, in seconds, if nobody stops it.
-pub const HOLD_SECS: &str = "60";
+pub const HOLD_SECS: &str = "600";
 
 /// Times that DescribeTasks tells, in the order in which they come about.
 pub const MOMENTS: [&str; 5] = ["createdAt", "connectivityAt", "pullStartedAt", "pullStoppedAt", "startedAt"];
+
+/// What a task may use: room for hundreds of them on a small node.
+const MEMORY_MIB: u32 = 32;
 
 /// One launch: all times in milliseconds since right before RunTask was called.
 pub struct Launch {
@@ -88,7 +91,7 @@ impl Tasks {
         let container = json!({
             "name": NAME,
             "image": image,
-            "memory": 64,
+            "memory": MEMORY_MIB,
             "stopTimeout": 2,
             "logConfiguration": { "logDriver": "awslogs", "options": {
                 "awslogs-group": NAME,
@@ -119,11 +122,26 @@ impl Tasks {
         Ok(Launch { answered: since(answered_ns), first_instruction: since(first_ns), moments: MOMENTS.map(at) })
     }
 
+    /// Starts `count` tasks, at most ten, that end at once or stay; answers their ARNs.
+    pub fn start(&self, definition: &str, count: usize, stay: bool) -> Result<Vec<String>> {
+        let mut input = json!({ "cluster": self.cluster, "taskDefinition": definition, "count": count });
+        if stay {
+            input["overrides"] = staying();
+        }
+        let answer = self.call("ecs", "RunTask", &input)?;
+        placed(&answer)?;
+        answer["tasks"].as_array().into_iter().flatten().map(|task| text(&task["taskArn"])).collect()
+    }
+
+    /// The tasks as DescribeTasks tells them, at most a hundred.
+    pub fn states(&self, tasks: &[String]) -> Result<Vec<Value>> {
+        let mut answer = self.call("ecs", "DescribeTasks", &json!({ "cluster": self.cluster, "tasks": tasks }))?;
+        Ok(answer["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+
     /// Runs a task that stays; answers its ARN once its program has begun.
     pub fn hold(&self, definition: &str) -> Result<String> {
-        let command = json!({ "name": NAME, "command": [PROGRAM, HOLD_SECS] });
-        let overrides = json!({ "containerOverrides": [command] });
-        let input = json!({ "cluster": self.cluster, "taskDefinition": definition, "overrides": overrides });
+        let input = json!({ "cluster": self.cluster, "taskDefinition": definition, "overrides": staying() });
         let task = placed(&self.call("ecs", "RunTask", &input)?)?;
         self.until(&task, |state| state["lastStatus"] == "RUNNING")?;
         Ok(task)
@@ -180,6 +198,11 @@ async fn upload(registry: &Client, reference: &ImageReference, image: &BuiltImag
     }
     registry.put_manifest(reference, image.manifest.media_type, image.manifest.bytes.clone()).await?;
     Ok(())
+}
+
+/// What makes a task stay.
+fn staying() -> Value {
+    json!({ "containerOverrides": [{ "name": NAME, "command": [PROGRAM, HOLD_SECS] }] })
 }
 
 fn placed(answer: &Value) -> Result<String> {

@@ -1,0 +1,210 @@
+//! `registry`: images in and out by skopeo, and manifests, beside Debian's docker-registry.
+
+use crate::cpu;
+use crate::figures::Samples;
+use crate::load;
+use crate::peers::{Peer, run as call};
+use crate::server::Server;
+use crate::setting::Setting;
+use crate::table::{Promise, Row};
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::Request;
+use oci::Platform;
+use oci::builder::{ImageFile, build};
+use oci::image_config::ContainerConfig;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Turns that the two take, each with empty stores.
+const TURNS: usize = 5;
+/// MiB of the large image, and layers that they are in; KiB of each of the small ones, and how many.
+const LARGE_MIB: usize = 200;
+const SMALL_KIB: usize = 100;
+const SMALL_IMAGES: usize = 20;
+const CONNECTIONS: usize = 16;
+const LOAD_TIME: Duration = Duration::from_secs(5);
+/// Promises against docker-registry: speed, processor, manifests a processor second.
+const SPEED: Promise = Promise::AtLeastTimes { floor: 1.0, goal: 1.3 };
+const PROCESSOR: Promise = Promise::AtMostTimes(0.7);
+const MANIFESTS: Promise = Promise::AtLeastTimes { floor: 15.0, goal: 15.0 };
+const PEER: &str = "docker-registry";
+
+/// Images as skopeo reads them, one folder each.
+struct Images {
+    large: PathBuf,
+    small: Vec<PathBuf>,
+}
+
+/// A registry that runs with an empty store.
+struct Store {
+    host: String,
+    pid: u32,
+    /// `user:password`, where one is asked for.
+    login: Option<String>,
+}
+
+/// Of one turn.
+#[derive(Default)]
+struct Figures {
+    push_mib_s: Samples,
+    push_cpu_s: Samples,
+    pull_mib_s: Samples,
+    pull_cpu_s: Samples,
+    small_push_s: Samples,
+    small_pull_s: Samples,
+    manifests_per_cpu_s: Samples,
+}
+
+pub fn run(setting: &Setting) -> Result<Vec<Row>> {
+    let folder = setting.folder()?;
+    let images = images(folder.path())?;
+    let (mut ours, mut theirs) = (Figures::default(), Figures::default());
+    for _ in 0..TURNS {
+        let turn = setting.folder()?;
+        let server = Server::start_with(&setting.longshore, &turn.path().join("data"), &["--no-node"])?;
+        ours.take(&our_store(&server)?, &images, turn.path())?;
+        server.end()?;
+        let turn = setting.folder()?;
+        let peer = Peer::docker_registry(turn.path())?;
+        let store = Store { host: peer.host.clone(), pid: peer.pid(), login: None };
+        theirs.take(&store, &images, turn.path())?;
+    }
+    Ok(rows(&ours, &theirs))
+}
+
+fn rows(ours: &Figures, theirs: &Figures) -> Vec<Row> {
+    let row = |what: String, unit, samples: fn(&Figures) -> &Samples, promise| Row {
+        what,
+        unit,
+        ours: samples(ours).median(),
+        peer: Some((PEER, samples(theirs).median())),
+        promise,
+    };
+    let small = |verb| format!("{verb} of {SMALL_IMAGES} images of {SMALL_KIB} KiB, in turn");
+    vec![
+        row(format!("push of {LARGE_MIB} MiB by skopeo"), "MiB/s", |figures| &figures.push_mib_s, SPEED),
+        row("the same, processor of the registry".to_owned(), "s", |figures| &figures.push_cpu_s, PROCESSOR),
+        row(format!("pull of {LARGE_MIB} MiB by skopeo"), "MiB/s", |figures| &figures.pull_mib_s, SPEED),
+        row("the same, processor of the registry".to_owned(), "s", |figures| &figures.pull_cpu_s, PROCESSOR),
+        row(small("push"), "images/s", |figures| &figures.small_push_s, SPEED),
+        row(small("pull"), "images/s", |figures| &figures.small_pull_s, SPEED),
+        row(
+            format!("manifest GET, {CONNECTIONS} clients"),
+            "GET/CPU-s",
+            |figures| &figures.manifests_per_cpu_s,
+            MANIFESTS,
+        ),
+    ]
+}
+
+fn images(folder: &Path) -> Result<Images> {
+    let large = image(&folder.join("large"), LARGE_MIB << 20)?;
+    let small = (0..SMALL_IMAGES).map(|count| image(&folder.join(format!("small-{count}")), SMALL_KIB << 10));
+    Ok(Images { large, small: small.collect::<Result<_>>()? })
+}
+
+/// An OCI layout in `folder` whose one layer holds so many bytes that no compression shortens.
+fn image(folder: &Path, bytes: usize) -> Result<PathBuf> {
+    let mut content = vec![0; bytes];
+    for piece in content.chunks_mut(1 << 20) {
+        rustix::rand::getrandom(piece, rustix::rand::GetRandomFlags::empty())?;
+    }
+    let files = [ImageFile { path: "content".to_owned(), content, mode: 0o644 }];
+    let image = build(&files, ContainerConfig::default(), &Platform::new("linux", "amd64"))?;
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs)?;
+    for blob in [&image.layer, &image.config, &image.manifest] {
+        fs::write(blobs.join(blob.digest.hex()), &blob.bytes)?;
+    }
+    fs::write(folder.join("oci-layout"), json!({ "imageLayoutVersion": "1.0.0" }).to_string())?;
+    let index = json!({ "schemaVersion": 2, "manifests": [image.manifest.descriptor()] });
+    fs::write(folder.join("index.json"), index.to_string())?;
+    Ok(folder.to_owned())
+}
+
+fn our_store(server: &Server) -> Result<Store> {
+    let endpoint: cli::Endpoint = cli::read_json(&server.paths.endpoint())?.context("the server tells no endpoint")?;
+    let credentials: cli::Credentials = cli::read_json(&server.paths.credentials())?.context("no access key")?;
+    let aws = endpoint.aws(credentials)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for name in names() {
+        runtime.block_on(aws.call("ecr", "CreateRepository", &json!({ "repositoryName": name })))?;
+    }
+    let token = runtime.block_on(aws.call("ecr", "GetAuthorizationToken", &json!({})))?;
+    let token = token["authorizationData"][0]["authorizationToken"].as_str().context("no registry token")?;
+    let login = String::from_utf8(STANDARD.decode(token)?)?;
+    let host = endpoint.url.strip_prefix("http://").context("the endpoint is not plain HTTP")?.to_owned();
+    Ok(Store { host, pid: server.pid(), login: Some(login) })
+}
+
+/// Repositories: of the large image, and of the small ones.
+fn names() -> impl Iterator<Item = String> {
+    std::iter::once("large".to_owned()).chain((0..SMALL_IMAGES).map(|count| format!("small-{count}")))
+}
+
+impl Figures {
+    fn take(&mut self, store: &Store, images: &Images, folder: &Path) -> Result<()> {
+        let (time, cost) = store.timed(|| store.push(&images.large, "large"))?;
+        self.push_mib_s.push(LARGE_MIB as f64 / time);
+        self.push_cpu_s.push(cost);
+        let (time, cost) = store.timed(|| store.pull("large", &folder.join("pulled")))?;
+        self.pull_mib_s.push(LARGE_MIB as f64 / time);
+        self.pull_cpu_s.push(cost);
+        let small = || names().skip(1).zip(&images.small);
+        let (time, _) = store.timed(|| small().try_for_each(|(name, image)| store.push(image, &name)))?;
+        self.small_push_s.push(SMALL_IMAGES as f64 / time);
+        let pull = |name: String| store.pull(&name, &folder.join(format!("pulled-{name}")));
+        let (time, _) = store.timed(|| small().try_for_each(|(name, _)| pull(name)))?;
+        self.small_pull_s.push(SMALL_IMAGES as f64 / time);
+        self.manifests_per_cpu_s.push(store.manifests_per_cpu_second("large")?);
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Seconds that `work` took, and processor seconds that it cost the registry.
+    fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<(f64, f64)> {
+        let (begun, before) = (Instant::now(), cpu::seconds(self.pid)?);
+        work()?;
+        Ok((begun.elapsed().as_secs_f64(), cpu::seconds(self.pid)? - before))
+    }
+
+    fn push(&self, image: &Path, name: &str) -> Result<()> {
+        let mut command = self.skopeo("--dest");
+        call(command.arg(format!("oci:{}", image.display())).arg(format!("docker://{}/{name}:1", self.host)))
+    }
+
+    fn pull(&self, name: &str, into: &Path) -> Result<()> {
+        let mut command = self.skopeo("--src");
+        call(command.arg(format!("docker://{}/{name}:1", self.host)).arg(format!("dir:{}", into.display())))
+    }
+
+    fn skopeo(&self, side: &str) -> Command {
+        let mut command = Command::new("skopeo");
+        command.args(["copy", "--quiet"]).arg(format!("{side}-tls-verify=false"));
+        if let Some(login) = &self.login {
+            command.arg(format!("{side}-creds={login}"));
+        }
+        command
+    }
+
+    fn manifests_per_cpu_second(&self, name: &str) -> Result<f64> {
+        let mut request = Request::get(format!("http://{}/v2/{name}/manifests/1", self.host))
+            .header("host", &self.host)
+            .header("accept", "application/vnd.oci.image.manifest.v1+json");
+        if let Some(login) = &self.login {
+            request = request.header("authorization", format!("Basic {}", STANDARD.encode(login)));
+        }
+        let request = request.body(Bytes::new())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let before = cpu::seconds(self.pid)?;
+        let load = runtime.block_on(load::run(&self.host, CONNECTIONS, LOAD_TIME, request))?;
+        Ok(load.requests as f64 / (cpu::seconds(self.pid)? - before))
+    }
+}
