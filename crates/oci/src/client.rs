@@ -1,52 +1,50 @@
 //! A client for any OCI registry: pull and push, by the OCI distribution specification.
 //!
 //! What it hands out is verified: a manifest or blob asked for by digest has
-//! that digest, or there is an error. It asks once and never retries, sends the
-//! credentials that it was given to the registry's own address alone, and reads
-//! no environment (neither proxies nor credential files).
+//! that digest, or there is an error. It asks once and never retries, but for a
+//! token that a registry wants first, or wants renewed. It sends the credentials
+//! that it was given to the registry's own address and to the token server that
+//! this one names, never along a redirect, and reads no environment (neither
+//! proxies nor credential files).
 
 mod answer;
+mod auth;
 mod blob;
 mod error;
 mod push;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use blob::BlobStream;
 pub use error::ClientError;
 pub use push::{Source, Upload};
+pub use transport::{READ_TIMEOUT, Transport};
 
 use crate::digest::{Algorithm, Digest, DigestError};
 use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest, ManifestError, media_type};
 use crate::reference::{DOCKER_REGISTRY, ImageReference, ReferenceError, is_registry, is_repository, is_tag};
 use answer::{content_type, expect, limited_body};
+use auth::{Scope, Tokens};
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, HeaderMap};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, RANGE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence of a registry while it answers; a whole layer may take longer.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// Redirects followed for one request: registries send blobs from elsewhere in one.
-const REDIRECTS_MAX: usize = 5;
-const USER_AGENT: &str = concat!("longshore/", env!("CARGO_PKG_VERSION"));
 /// Where Docker's registry answers the distribution API.
 const DOCKER_REGISTRY_HOST: &str = "registry-1.docker.io";
 /// Header with the digest of the manifest that is answered or was stored.
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scheme {
     Http,
     Https,
 }
 
 /// Where a registry answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     pub scheme: Scheme,
     /// `host` or `host:port`.
@@ -77,7 +75,7 @@ impl Endpoint {
 }
 
 /// What the client shows to the registry.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Credentials {
     Anonymous,
     Basic { username: String, password: String },
@@ -95,9 +93,9 @@ impl fmt::Debug for Credentials {
 /// A registry, and who we are there. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    transport: Transport,
     base: Url,
-    credentials: Credentials,
+    tokens: Arc<Tokens>,
 }
 
 /// A manifest as it came; its digest is verified.
@@ -127,7 +125,11 @@ impl Client {
     /// A client for one registry. With TLS, reads the system's CA certificates:
     /// make one client and clone it.
     pub fn new(endpoint: &Endpoint, credentials: Credentials) -> Result<Self, ClientError> {
-        Self::with_tls(endpoint, credentials, tls(endpoint.scheme)?)
+        let transport = match endpoint.scheme {
+            Scheme::Http => Transport::plain()?,
+            Scheme::Https => Transport::system(&[], READ_TIMEOUT)?,
+        };
+        Self::over(&transport, endpoint, credentials)
     }
 
     /// As [`Client::new`], trusting what `tls` trusts.
@@ -136,17 +138,12 @@ impl Client {
         credentials: Credentials,
         tls: rustls::ClientConfig,
     ) -> Result<Self, ClientError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(endpoint.scheme == Scheme::Https)
-            .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .user_agent(USER_AGENT)
-            .no_proxy()
-            .build()
-            .map_err(|error| ClientError::Tls(error::chain(&error)))?;
-        Ok(Self { http, base: endpoint.url()?, credentials })
+        Self::over(&Transport::with_tls(tls, READ_TIMEOUT)?, endpoint, credentials)
+    }
+
+    /// As [`Client::new`], sharing connections and trust with others.
+    pub fn over(transport: &Transport, endpoint: &Endpoint, credentials: Credentials) -> Result<Self, ClientError> {
+        Ok(Self { transport: transport.clone(), base: endpoint.url()?, tokens: Arc::new(Tokens::new(credentials)) })
     }
 
     /// A manifest by digest, else tag. The reference's registry is not looked
@@ -177,13 +174,33 @@ impl Client {
         })
     }
 
+    /// The digest of what a tag names, for registries whose HEAD does not tell it, too.
+    pub async fn resolve(&self, image: &ImageReference) -> Result<Digest, ClientError> {
+        match self.head_manifest(image).await {
+            Ok(head) => Ok(head.digest),
+            Err(ClientError::Response { .. } | ClientError::Refused { status: 405, .. }) => {
+                Ok(self.get_manifest(image).await?.digest)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Starts to read a blob of `size` bytes. The stream's end is an error if
     /// size or digest are not as asked.
     pub async fn blob(&self, repository: &str, digest: &Digest, size: u64) -> Result<BlobStream, ClientError> {
         sha256(digest)?;
-        let request = self.request(Method::GET, self.url(repository, &format!("blobs/{digest}"))?);
-        let response = expect(&[StatusCode::OK], self.send(request).await?, digest.as_str()).await?;
-        BlobStream::new(response, digest.clone(), size)
+        let response = self.ask_blob(repository, digest, 0).await?;
+        BlobStream::new(response, repository, digest.clone(), size)
+    }
+
+    /// A blob's bytes from there on (RFC 9110, 14.2), or all of them from a registry that knows no ranges.
+    async fn ask_blob(&self, repository: &str, digest: &Digest, from: u64) -> Result<Response, ClientError> {
+        let mut request = self.request(Method::GET, self.url(repository, &format!("blobs/{digest}"))?);
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
+        let response = self.send(request, &Scope::pull(repository)).await?;
+        expect(&[StatusCode::OK, StatusCode::PARTIAL_CONTENT], response, digest.as_str()).await
     }
 
     /// A whole small blob: an image config. `limit` bounds what is held in memory.
@@ -203,7 +220,8 @@ impl Client {
     async fn ask_manifest(&self, method: Method, image: &ImageReference) -> Result<Response, ClientError> {
         image.digest.iter().try_for_each(sha256)?;
         let request = self.request(method, self.manifest_url(image)?).header(ACCEPT, media_type::MANIFESTS.join(", "));
-        expect(&[StatusCode::OK], self.send(request).await?, &image.to_string()).await
+        let response = self.send(request, &Scope::pull(&image.repository)).await?;
+        expect(&[StatusCode::OK], response, &image.to_string()).await
     }
 
     fn manifest_url(&self, image: &ImageReference) -> Result<Url, ClientError> {
@@ -226,38 +244,25 @@ impl Client {
         self.base.authority().to_owned()
     }
 
-    /// A request with credentials, unless it goes to somebody else.
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let ours = url.origin() == self.base.origin();
-        let request = self.http.request(method, url);
-        match &self.credentials {
-            Credentials::Basic { username, password } if ours => request.basic_auth(username, Some(password)),
-            _ => request,
-        }
+        self.transport.http.request(method, url)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        request.send().await.map_err(|error| ClientError::network(&self.host(), error))
-    }
-}
-
-/// TLS by ring, with the system's CA certificates; for plain HTTP with none, as
-/// nothing may go over TLS then.
-fn tls(scheme: Scheme) -> Result<rustls::ClientConfig, ClientError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if scheme == Scheme::Https {
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            let why = "no CA certificates found: install the package ca-certificates";
-            return Err(ClientError::Tls(why.to_owned()));
+    /// Sends with what shows who we are, unless it goes to somebody else; once more with a token, if the
+    /// registry names a server that gives one and the body is here still.
+    async fn send(&self, request: RequestBuilder, scope: &Scope) -> Result<Response, ClientError> {
+        let request = request.build().map_err(|error| ClientError::network(&self.host(), error))?;
+        if request.url().origin() != self.base.origin() {
+            return self.transport.send(request).await;
         }
+        let again = request.try_clone();
+        let shown = self.tokens.current(&self.transport, scope).await?;
+        let response = self.transport.send(self.tokens.authorised(request, shown.as_deref())?).await?;
+        let (StatusCode::UNAUTHORIZED, Some(again)) = (response.status(), again) else { return Ok(response) };
+        let Some(challenge) = auth::Challenge::of(response.headers(), &self.base)? else { return Ok(response) };
+        let token = self.tokens.renewed(&self.transport, scope, challenge, shown.as_deref()).await?;
+        self.transport.send(self.tokens.authorised(again, Some(&token))?).await
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ClientError::Tls(error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The digest that a registry states, where it is one that we can check.

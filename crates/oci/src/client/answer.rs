@@ -2,7 +2,7 @@
 
 use super::ClientError;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, WWW_AUTHENTICATE};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
@@ -22,6 +22,12 @@ struct ErrorDetail {
     message: String,
 }
 
+/// What token servers answer.
+#[derive(Deserialize)]
+struct Details {
+    details: String,
+}
+
 /// The answer, if it has one of the expected statuses; else the error that it
 /// stands for. `what` names the thing asked for.
 pub(super) async fn expect(expected: &[StatusCode], response: Response, what: &str) -> Result<Response, ClientError> {
@@ -30,10 +36,8 @@ pub(super) async fn expect(expected: &[StatusCode], response: Response, what: &s
         return Ok(response);
     }
     let host = host(&response);
-    let bearer = status == StatusCode::UNAUTHORIZED && only_bearer(response.headers());
     let ErrorDetail { code, message } = detail(response).await;
     Err(match status {
-        _ if bearer => ClientError::BearerChallenge { host },
         StatusCode::NOT_FOUND => ClientError::NotFound { what: what.to_owned(), message },
         StatusCode::UNAUTHORIZED => ClientError::Unauthorized { host, message },
         StatusCode::FORBIDDEN => ClientError::Denied(message),
@@ -47,22 +51,13 @@ async fn detail(response: Response) -> ErrorDetail {
     let status = response.status();
     let body = limited_body(response, ERROR_BYTES_MAX).await.unwrap_or_default();
     let stated = serde_json::from_slice::<Errors>(&body).ok().and_then(|list| list.errors.into_iter().next());
-    let mut detail = stated.unwrap_or_default();
+    let details = || serde_json::from_slice::<Details>(&body).ok();
+    let detail = stated.or_else(|| details().map(|it| ErrorDetail { code: String::new(), message: it.details }));
+    let mut detail = detail.unwrap_or_default();
     if detail.message.is_empty() {
         detail.message = status.canonical_reason().unwrap_or("no reason given").to_owned();
     }
     detail
-}
-
-/// RFC 9110, 11.6.1: a header may hold several challenges, and there may be several headers.
-fn only_bearer(headers: &HeaderMap) -> bool {
-    let challenges = headers.get_all(WWW_AUTHENTICATE).iter().map(|value| value.as_bytes().to_ascii_lowercase());
-    let (mut bearer, mut basic) = (false, false);
-    for challenge in challenges {
-        bearer |= challenge.starts_with(b"bearer");
-        basic |= challenge.starts_with(b"basic");
-    }
-    bearer && !basic
 }
 
 /// The body, if it has `limit` bytes at most.

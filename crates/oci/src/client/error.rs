@@ -15,10 +15,6 @@ pub enum ClientError {
     /// 401: no credentials, or wrong ones.
     #[error("registry {host} wants valid credentials: {message}")]
     Unauthorized { host: String, message: String },
-    #[error(
-        "registry {host} wants a Bearer token, which is not supported yet: use a registry with Basic authentication"
-    )]
-    BearerChallenge { host: String },
     /// 403: known, but not allowed; or the credentials have expired.
     #[error("denied by the registry: {0}")]
     Denied(String),
@@ -44,6 +40,12 @@ pub enum ClientError {
     /// No connection, or one that broke.
     #[error("registry {host} cannot be reached: {why}")]
     Network { host: String, why: String },
+    /// It took longer than [`super::READ_TIMEOUT`], or what the transport has in its place.
+    #[error("registry {host} went silent: {why}")]
+    Silent { host: String, why: String },
+    /// The other side's certificate is not trusted, or it does not speak TLS.
+    #[error("TLS with registry {host} failed: {why}; trust its certificate authority, or correct its address")]
+    Handshake { host: String, why: String },
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
     #[error("{}: {source}", path.display())]
@@ -53,8 +55,30 @@ pub enum ClientError {
 impl ClientError {
     /// The URL is left out: an upload's may bear a secret.
     pub(super) fn network(host: &str, error: reqwest::Error) -> Self {
-        Self::Network { host: host.to_owned(), why: chain(&error.without_url()) }
+        let (host, silent) = (host.to_owned(), error.is_timeout() && !error.is_connect());
+        let error = error.without_url();
+        let why = chain(&error);
+        match silent {
+            true => Self::Silent { host, why },
+            false if is_tls(&error) => Self::Handshake { host, why },
+            false => Self::Network { host, why },
+        }
     }
+
+    /// Whether the same request may do better in a while.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::TooManyRequests { .. } | Self::Network { .. } | Self::Silent { .. } => true,
+            Self::Refused { status, .. } => *status >= 500 || *status == 408,
+            _ => false,
+        }
+    }
+}
+
+/// True where TLS itself is the cause; I/O errors do not show what they wrap as their source.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
+    error.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner)) || error.source().is_some_and(is_tls)
 }
 
 /// An error with its causes, which reqwest leaves out of its own text.

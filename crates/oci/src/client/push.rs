@@ -1,6 +1,7 @@
 //! Pushing: blobs first, then the manifest that names them.
 
 use super::answer::{self, expect};
+use super::auth::Scope;
 use super::{Client, ClientError, content_digest, sha256, verify};
 use crate::digest::Digest;
 use crate::reference::ImageReference;
@@ -35,7 +36,7 @@ impl Client {
     pub async fn blob_size(&self, repository: &str, digest: &Digest) -> Result<Option<u64>, ClientError> {
         let request = self.request(Method::HEAD, self.url(repository, &format!("blobs/{digest}"))?);
         let known = [StatusCode::OK, StatusCode::NOT_FOUND];
-        let response = expect(&known, self.send(request).await?, digest.as_str()).await?;
+        let response = expect(&known, self.send(request, &Scope::push(repository)).await?, digest.as_str()).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -53,15 +54,16 @@ impl Client {
         upload: Upload,
     ) -> Result<(), ClientError> {
         sha256(digest)?;
+        let scope = Scope::push(repository);
         let start = self.request(Method::POST, self.url(repository, "blobs/uploads/")?);
         let start = start.header(CONTENT_LENGTH, 0);
-        let response = expect(&[StatusCode::ACCEPTED], self.send(start).await?, repository).await?;
+        let response = expect(&[StatusCode::ACCEPTED], self.send(start, &scope).await?, repository).await?;
         let location = self.location(&response)?;
         match (source, upload) {
-            (source, Upload::Monolithic) => self.complete(location, digest, source).await,
+            (source, Upload::Monolithic) => self.complete(&scope, location, digest, source).await,
             (source, Upload::Chunked { bytes }) => {
-                let location = self.send_chunks(location, source, bytes.max(1)).await?;
-                self.complete(location, digest, Source::Bytes(Bytes::new())).await
+                let location = self.send_chunks(&scope, location, source, bytes.max(1)).await?;
+                self.complete(&scope, location, digest, Source::Bytes(Bytes::new())).await
             }
         }
     }
@@ -76,7 +78,12 @@ impl Client {
         let digest = Digest::of(&bytes);
         image.digest.iter().try_for_each(|expected| verify(expected, &digest))?;
         let request = self.request(Method::PUT, self.manifest_url(image)?).header(CONTENT_TYPE, media_type).body(bytes);
-        let response = expect(&[StatusCode::CREATED], self.send(request).await?, &image.to_string()).await?;
+        let response = expect(
+            &[StatusCode::CREATED],
+            self.send(request, &Scope::push(&image.repository)).await?,
+            &image.to_string(),
+        )
+        .await?;
         if let Some(stored) = content_digest(response.headers())? {
             verify(&digest, &stored)?;
         }
@@ -84,7 +91,13 @@ impl Client {
     }
 
     /// Sends all of the source in order and answers where the upload goes on.
-    async fn send_chunks(&self, mut location: Url, source: Source, bytes: usize) -> Result<Url, ClientError> {
+    async fn send_chunks(
+        &self,
+        scope: &Scope,
+        mut location: Url,
+        source: Source,
+        bytes: usize,
+    ) -> Result<Url, ClientError> {
         let mut chunks = Chunks::open(source).await?;
         let mut sent = 0;
         loop {
@@ -100,18 +113,24 @@ impl Client {
                 .body(chunk);
             // ECR answers 201 where the specification says 202.
             let taken = [StatusCode::ACCEPTED, StatusCode::CREATED];
-            let response = expect(&taken, self.send(request).await?, "upload").await?;
+            let response = expect(&taken, self.send(request, scope).await?, "upload").await?;
             location = self.location(&response)?;
             sent = next;
         }
     }
 
-    async fn complete(&self, mut location: Url, digest: &Digest, rest: Source) -> Result<(), ClientError> {
+    async fn complete(
+        &self,
+        scope: &Scope,
+        mut location: Url,
+        digest: &Digest,
+        rest: Source,
+    ) -> Result<(), ClientError> {
         location.query_pairs_mut().append_pair("digest", digest.as_str());
         let (body, len) = rest.into_body().await?;
         let request =
             self.request(Method::PUT, location).header(CONTENT_TYPE, OCTETS).header(CONTENT_LENGTH, len).body(body);
-        expect(&[StatusCode::CREATED], self.send(request).await?, "upload").await.map(drop)
+        expect(&[StatusCode::CREATED], self.send(request, scope).await?, "upload").await.map(drop)
     }
 
     /// Where an upload goes on: absolute, or relative to what was asked.
