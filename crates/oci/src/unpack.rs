@@ -14,57 +14,44 @@
 //! - Of extended attributes, `security.capability` and `user.*` are kept.
 //!   Labels of the builder's host (SELinux, IMA, ACLs) mean nothing here and are
 //!   left out; attributes that steer overlayfs itself are refused.
-//! - Devices, sparse files and entries that would replace a directory are refused.
+//! - Devices are refused, but for those in `/dev`, which are left out: a
+//!   container has a `/dev` of its own. Entries that would replace a directory
+//!   are refused.
 //! - A directory that the layer does not list but puts something in belongs to
 //!   root with mode 0755.
 //!
+//! Memory does not grow with the layer: it holds a zstd window, the map of one
+//! sparse file, one extension record and a few buffers.
+//!
 //! Blocks, and needs CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
-//! CAP_MKNOD, CAP_SETFCAP and, for `trusted.*`, CAP_SYS_ADMIN: run it in a
-//! process that has no more than these.
+//! CAP_MKNOD, CAP_SETFCAP and, for `trusted.*`, CAP_SYS_ADMIN: run [`fill`] in a
+//! process that has no more than these, and keep [`Staging`] outside.
 
 mod decode;
 mod error;
+mod limits;
+mod sparse;
+mod staging;
 mod tar;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub use error::UnpackError;
+pub use limits::Limits;
+pub use staging::{Staging, remove, remove_leftovers};
 
 use crate::digest::{Algorithm, Digest, DigestError};
-use decode::{Metered, decoder};
+use decode::{Ahead, Metered};
 use error::at;
-use std::fs;
+use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::path::Path;
 use tar::TarReader;
 use tree::Tree;
 
-/// Entries of one layer. The largest public images have about 300,000.
-pub const ENTRIES_MAX: u64 = 2_000_000;
-/// Bytes of one layer's tar stream: four times ECR's largest (compressed) layer of 52,000 MiB.
-pub const UNCOMPRESSED_BYTES_MAX: u64 = 4 * 52_000 * 1024 * 1024;
-/// How the directories are named in which layers are being unpacked, beside
-/// their destinations. One that is there when nobody unpacks was left by a
-/// process that was killed, and may be removed.
-pub const UNPACKING_PREFIX: &str = ".unpacking-";
-
-/// Bounds on what a layer may cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    pub entries: u64,
-    /// Bytes of the uncompressed tar stream.
-    pub bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { entries: ENTRIES_MAX, bytes: UNCOMPRESSED_BYTES_MAX }
-    }
-}
-
 /// What manifest and image config say of a layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// Digest of the bytes as pulled.
     pub digest: Digest,
@@ -75,7 +62,7 @@ pub struct Expected {
 }
 
 /// What a layer had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unpacked {
     /// Bytes of the uncompressed tar stream.
     pub bytes: u64,
@@ -85,13 +72,26 @@ pub struct Unpacked {
 
 /// Unpacks a layer to `dest`, which must not exist; its parent must.
 ///
-/// Works in a directory beside `dest` that takes its name at the end, verified
-/// and synced: `dest` is whole or absent, also after a crash, and an error
-/// leaves nothing behind.
+/// `dest` is whole or absent, also after a crash, and an error leaves nothing behind.
 pub fn unpack(
-    reader: impl Read,
+    reader: impl Read + Send,
     media_type: &str,
     dest: &Path,
+    expected: &Expected,
+    limits: &Limits,
+) -> Result<Unpacked, UnpackError> {
+    let staging = Staging::beside(dest)?;
+    let unpacked = fill(reader, media_type, staging.path(), expected, limits)?;
+    staging.take_name()?;
+    Ok(unpacked)
+}
+
+/// Unpacks a layer into the empty directory `root`, verified and synced. After an error, what is there is
+/// worth nothing.
+pub fn fill(
+    reader: impl Read + Send,
+    media_type: &str,
+    root: &Path,
     expected: &Expected,
     limits: &Limits,
 ) -> Result<Unpacked, UnpackError> {
@@ -100,12 +100,9 @@ pub fn unpack(
             return Err(DigestError::UnsupportedAlgorithm(digest.algorithm().name().to_owned()).into());
         }
     }
-    let beside = dest.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new().prefix(UNPACKING_PREFIX).tempdir_in(beside).map_err(at(beside))?;
-    let mut tree = Tree::open(temporary.path())?;
+    let mut tree = Tree::open(root, limits.entries)?;
     let unpacked = verified(reader, media_type, expected, limits, &mut tree)?;
     tree.finish()?;
-    take_name(temporary, beside, dest)?;
     Ok(unpacked)
 }
 
@@ -122,20 +119,21 @@ pub fn hides_lower_layers(layer: &Path) -> Result<bool, UnpackError> {
 
 /// Writes the layer's entries to `tree`, checking digest, size and diff id as the bytes pass.
 fn verified(
-    reader: impl Read,
+    reader: impl Read + Send,
     media_type: &str,
     expected: &Expected,
     limits: &Limits,
     tree: &mut Tree,
 ) -> Result<Unpacked, UnpackError> {
-    // One byte more than there should be is enough to see that there are more.
-    let mut packed = Metered::new(reader.take(expected.size.saturating_add(1)), u64::MAX);
-    let mut plain = Metered::new(decoder(&mut packed, media_type)?, limits.bytes);
-    let entries = write_entries(&mut plain, limits, tree)?;
-    drain(&mut plain)?;
-    let (bytes, diff_id) = plain.finish();
-    drain(&mut packed)?;
-    let (size, digest) = packed.finish();
+    let (entries, bytes, diff_id, size, digest) = std::thread::scope(|scope| {
+        let mut ahead = Ahead::start(scope, reader, media_type, expected.size)?;
+        let mut plain = Metered::new(&mut ahead, limits);
+        let entries = write_entries(&mut plain, limits, tree)?;
+        drain(&mut plain)?;
+        let (bytes, diff_id) = plain.finish();
+        let (size, digest) = ahead.finish()?;
+        Ok::<_, UnpackError>((entries, bytes, diff_id, size, digest))
+    })?;
     if size != expected.size {
         return Err(UnpackError::Size { expected: expected.size });
     }
@@ -164,14 +162,4 @@ fn write_entries(plain: &mut impl Read, limits: &Limits, tree: &mut Tree) -> Res
 /// Reads to the end what follows the part that mattered, for its digest.
 fn drain(reader: &mut impl Read) -> Result<(), UnpackError> {
     io::copy(reader, &mut io::sink()).map(drop).map_err(UnpackError::from_read)
-}
-
-fn take_name(temporary: tempfile::TempDir, beside: &Path, dest: &Path) -> Result<(), UnpackError> {
-    let (here, no_replace) = (rustix::fs::CWD, rustix::fs::RenameFlags::NOREPLACE);
-    match rustix::fs::renameat_with(here, temporary.path(), here, dest, no_replace) {
-        Ok(()) => drop(temporary.keep()),
-        Err(rustix::io::Errno::EXIST) => return Err(UnpackError::Exists(dest.to_owned())),
-        Err(error) => return Err(at(dest)(error.into())),
-    }
-    fs::File::open(beside).and_then(|dir| dir.sync_all()).map_err(at(beside))
 }

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use oci::client::{BlobStream, Client};
-use oci::unpack::{Expected, Limits, UNPACKING_PREFIX, UnpackError, hides_lower_layers, unpack};
+use oci::unpack::{Expected, Limits, UnpackError, hides_lower_layers, remove_leftovers, unpack};
 use oci::{Descriptor, Digest, ImageManifest};
 use parking_lot::Mutex;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
@@ -41,12 +41,7 @@ impl Layers {
     /// Removes what an earlier process was unpacking when it was killed.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(UNPACKING_PREFIX) {
-                fs::remove_dir_all(entry.path())?;
-            }
-        }
+        remove_leftovers(dir)?;
         Ok(Self { dir: dir.to_owned(), fetches: Semaphore::new(FETCHES_MAX), locks: Mutex::default() })
     }
 
@@ -62,6 +57,12 @@ impl Layers {
             layers.push((path, hides));
         }
         Ok(Some(visible_layers(layers)))
+    }
+
+    /// The compressed size of the layers that are not there.
+    pub fn missing_bytes(&self, manifest: &ImageManifest, diff_ids: &[Digest]) -> u64 {
+        let layers = manifest.layers.iter().zip(diff_ids);
+        layers.filter(|(_, diff_id)| !self.path(diff_id).is_dir()).map(|(layer, _)| layer.size).sum()
     }
 
     /// Fetches and unpacks the layers that are not there; `diff_ids` are the manifest's layers', in order.
@@ -153,7 +154,7 @@ fn unpack_in_thread(
         let sets =
             CapabilitySets { effective: CAPABILITIES, permitted: CAPABILITIES, inheritable: CapabilitySet::empty() };
         set_capabilities(None, sets).map_err(|errno| UnpackError::Read(errno.into()))?;
-        unpack(reader, &media_type, &dest, &expected, &Limits::default()).map(drop)
+        unpack(reader, &media_type, &dest, &expected, &Limits::of_layer(expected.size, u64::MAX)).map(drop)
     };
     // A receiver that is gone has given up the pull.
     std::thread::Builder::new().name("unpack".to_owned()).spawn(move || _ = done.send(work()))?;

@@ -1,6 +1,6 @@
 //! From the bytes as pulled to the tar stream: counting, hashing, decompressing.
 
-use super::UnpackError;
+use super::{Limits, UnpackError};
 use crate::digest::{Digest, Hasher};
 use crate::manifest::media_type::{
     DOCKER_FOREIGN_LAYER_GZIP, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, OCI_FOREIGN_LAYER,
@@ -10,26 +10,34 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Largest zstd window, in bytes: what the zstd tool itself decodes unless told otherwise (`--memory`, RFC 8878 3.1.1.1.2).
-const ZSTD_WINDOW_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Largest zstd window, in bytes (RFC 8878 3.1.1.1.2): that of the tool's level 20. RFC 8878 asks decoders
+/// for 8 MiB; levels 21 and 22, which want 64 and 128, do not fit in what unpacking may take of memory.
+const ZSTD_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Decompressed bytes that are handed over at a time, and how many such pieces may wait.
+const PIECE_BYTES: usize = 256 * 1024;
+const PIECES_MAX: usize = 4;
+/// The decompressing thread's stack, in bytes: what decoders hold is on the heap.
+const STACK_BYTES: usize = 512 * 1024;
 /// First bytes of a gzip member (RFC 1952).
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 /// First bytes of a zstd frame (RFC 8878).
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// Counts and hashes what is read through it, and fails past `limit` bytes.
+/// Counts and hashes what is read through it, and fails past the limits.
 pub(super) struct Metered<R> {
     inner: R,
     hasher: Hasher,
-    limit: u64,
+    limits: Limits,
 }
 
 impl<R: Read> Metered<R> {
-    pub(super) fn new(inner: R, limit: u64) -> Self {
-        Self { inner, hasher: Hasher::new(), limit }
+    pub(super) fn new(inner: R, limits: &Limits) -> Self {
+        Self { inner, hasher: Hasher::new(), limits: limits.clone() }
     }
 
     /// Bytes read, and their digest.
@@ -42,10 +50,10 @@ impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..n]);
-        if self.hasher.len() > self.limit {
-            return Err(io::Error::other(UnpackError::TooLarge { limit: self.limit }));
+        match self.limits.passed_by(self.hasher.len()) {
+            Some(error) => Err(io::Error::other(error)),
+            None => Ok(n),
         }
-        Ok(n)
     }
 }
 
@@ -85,9 +93,87 @@ impl Encoding {
     }
 }
 
+/// A piece of the tar stream, or why there is no more of it.
+type Piece = Result<Vec<u8>, UnpackError>;
+
+/// The tar stream of a layer, decompressed ahead by a thread, so that it goes on while files are written.
+pub(super) struct Ahead<'scope> {
+    pieces: Receiver<Piece>,
+    current: Cursor<Vec<u8>>,
+    thread: ScopedJoinHandle<'scope, Option<(u64, Digest)>>,
+}
+
+impl<'scope> Ahead<'scope> {
+    /// `packed` is read to its end, but no further than a byte past `size`.
+    pub(super) fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        packed: impl Read + Send + 'scope,
+        media_type: &'scope str,
+        size: u64,
+    ) -> Result<Self, UnpackError> {
+        let (sender, pieces) = sync_channel(PIECES_MAX);
+        let work = move || match decompress(packed, media_type, size, &sender) {
+            Ok(found) => found,
+            Err(error) => {
+                // Whoever does not listen any more has an error of its own.
+                _ = sender.send(Err(error));
+                None
+            }
+        };
+        let thread = Builder::new().name("decompress".to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        Ok(Self { pieces, current: Cursor::default(), thread: thread.map_err(UnpackError::Read)? })
+    }
+
+    /// Size and digest of the packed bytes, once the stream was read to its end.
+    pub(super) fn finish(self) -> Result<(u64, Digest), UnpackError> {
+        let ended_early = || UnpackError::Read(io::Error::other("the thread that decompresses it ended early"));
+        drop(self.pieces);
+        self.thread.join().ok().flatten().ok_or_else(ended_early)
+    }
+}
+
+impl Read for Ahead<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.current.read(buffer)? {
+                0 if !buffer.is_empty() => match self.pieces.recv() {
+                    Ok(piece) => self.current = Cursor::new(piece.map_err(io::Error::other)?),
+                    Err(_ended) => return Ok(0),
+                },
+                n => return Ok(n),
+            }
+        }
+    }
+}
+
+/// Sends the tar stream on in pieces; answers size and digest of the packed bytes, or none if nobody listens.
+fn decompress(
+    packed: impl Read,
+    media_type: &str,
+    size: u64,
+    pieces: &SyncSender<Piece>,
+) -> Result<Option<(u64, Digest)>, UnpackError> {
+    // One byte more than there should be is enough to see that there are more.
+    let mut packed = Metered::new(packed.take(size.saturating_add(1)), &Limits::NONE);
+    let mut plain = decoder(&mut packed, media_type)?;
+    loop {
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        let read = plain.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece);
+        if read.map_err(UnpackError::from_read)? == 0 {
+            break;
+        }
+        if pieces.send(Ok(piece)).is_err() {
+            return Ok(None);
+        }
+    }
+    drop(plain);
+    io::copy(&mut packed, &mut io::sink()).map_err(UnpackError::from_read)?;
+    Ok(Some(packed.finish()))
+}
+
 /// The tar stream of a layer. Its media type and its first bytes must agree on
 /// the compression.
-pub(super) fn decoder<'a>(mut packed: impl Read + 'a, media_type: &str) -> Result<Box<dyn Read + 'a>, UnpackError> {
+fn decoder<'a>(mut packed: impl Read + 'a, media_type: &str) -> Result<Box<dyn Read + 'a>, UnpackError> {
     let announced = Encoding::announced(media_type).ok_or_else(|| UnpackError::MediaType(media_type.to_owned()))?;
     let mut head = Vec::with_capacity(ZSTD_MAGIC.len());
     let peek = ZSTD_MAGIC.len() as u64;

@@ -19,8 +19,10 @@ pub enum UnpackError {
     UnsupportedDigest(#[from] DigestError),
     #[error("layer has more than {limit} entries, the most that is allowed: split it")]
     TooManyEntries { limit: u64 },
-    #[error("layer has more than {limit} bytes uncompressed, the most that is allowed: split it")]
+    #[error("layer has more than {limit} bytes uncompressed, the most that is allowed for its size: split it")]
     TooLarge { limit: u64 },
+    #[error("layer has more than the {free} bytes that the node's disk has for it: free some of them")]
+    DiskFull { free: u64 },
     #[error("layer is not a valid tar stream: {0}")]
     Malformed(String),
     /// An entry that could do harm, or that we do not support.

@@ -6,6 +6,7 @@
 
 use super::UnpackError;
 use super::error::shown;
+use super::sparse::{self, Sparse};
 use std::io::{self, Read};
 use tar::{EntryType, Header};
 
@@ -16,8 +17,6 @@ const BLOCK_BYTES: usize = 512;
 const EXTENSION_BYTES_MAX: u64 = 1024 * 1024;
 /// The pax key of an extended attribute, before its name (as star writes it, and Go reads it).
 const PAX_XATTR: &[u8] = b"SCHILY.xattr.";
-/// Pax keys of GNU sparse files, before the field's name.
-const PAX_SPARSE: &[u8] = b"GNU.sparse.";
 /// Where a header holds its checksum.
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 
@@ -37,8 +36,10 @@ pub(super) struct Entry {
     pub uid: u64,
     pub gid: u64,
     pub mtime: Mtime,
-    /// Bytes of content.
+    /// Bytes of content in the archive.
     pub size: u64,
+    /// Where the content belongs, for a file with holes.
+    pub sparse: Option<Sparse>,
     pub xattrs: Vec<Record>,
 }
 
@@ -173,10 +174,14 @@ impl<R: Read> TarReader<R> {
             // A negative number's two's complement, as the header has it.
             mtime: Mtime { secs: number(header.mtime())?.cast_signed(), nanos: 0 },
             size,
+            sparse: None,
             xattrs: Vec::new(),
         };
+        let mut pax_sparse = sparse::PaxRecords::default();
         for (key, value) in extensions.pax.unwrap_or_default() {
-            entry.extend(&key, value)?;
+            if !pax_sparse.take(&key, &value)? {
+                entry.extend(&key, value)?;
+            }
         }
         // Before pax and ustar, a directory was a file whose name ends with a slash.
         if entry.kind.is_file() && entry.path.ends_with(b"/") {
@@ -186,8 +191,37 @@ impl<R: Read> TarReader<R> {
         if !matches!(entry.kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse) {
             entry.size = 0;
         }
+        let gnu_map = if entry.kind == EntryType::GNUSparse { Some(self.gnu_map(header)?) } else { None };
         self.expect_content(entry.size);
+        self.place(&mut entry, gnu_map, pax_sparse)?;
         Ok(entry)
+    }
+
+    /// Finds where a file's content belongs, if it has holes, by GNU's header or pax records.
+    fn place(&mut self, entry: &mut Entry, gnu: Option<Sparse>, pax: sparse::PaxRecords) -> Result<(), UnpackError> {
+        let found = match gnu {
+            Some(map) => Some(map),
+            None if entry.kind.is_file() || entry.kind == EntryType::Continuous => pax.map(&mut self.content())?,
+            None => None,
+        };
+        let Some((map, name)) = found.map(|map| (map, pax.name())) else { return Ok(()) };
+        map.check(self.content)?;
+        entry.path = name.unwrap_or_else(|| std::mem::take(&mut entry.path));
+        (entry.sparse, entry.kind) = (Some(map), EntryType::Regular);
+        Ok(())
+    }
+
+    /// The map of a sparse file of GNU's own format, which goes on in blocks after the header.
+    fn gnu_map(&mut self, header: &Header) -> Result<Sparse, UnpackError> {
+        let header = header.as_gnu().ok_or_else(|| malformed("a sparse file has no header of GNU's"))?;
+        let mut map = Sparse::new(sparse::number(header.real_size())?);
+        map.add_gnu(&header.sparse)?;
+        let mut more = header.is_extended();
+        while more {
+            let block = self.block()?.ok_or_else(|| malformed("it ends within a sparse file's map"))?;
+            more = map.add_gnu_block(&block)?;
+        }
+        Ok(map)
     }
 }
 
@@ -201,7 +235,6 @@ impl Entry {
             b"uid" => self.uid = decimal(&value)?,
             b"gid" => self.gid = decimal(&value)?,
             b"mtime" => self.mtime = pax_time(&value)?,
-            key if key.starts_with(PAX_SPARSE) => self.kind = EntryType::GNUSparse,
             key if key.starts_with(PAX_XATTR) => self.xattrs.push((key[PAX_XATTR.len()..].to_vec(), value)),
             _ => {}
         }
@@ -228,7 +261,7 @@ impl<R: Read> Read for Content<'_, R> {
     }
 }
 
-fn malformed(why: &str) -> UnpackError {
+pub(super) fn malformed(why: &str) -> UnpackError {
     UnpackError::Malformed(why.to_owned())
 }
 
@@ -259,7 +292,7 @@ fn pax_record(bytes: &[u8]) -> Option<(usize, &[u8], &[u8])> {
     Some((len, &record[..equals], &record[equals + 1..]))
 }
 
-fn decimal(value: &[u8]) -> Result<u64, UnpackError> {
+pub(super) fn decimal(value: &[u8]) -> Result<u64, UnpackError> {
     let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
     number.ok_or_else(|| malformed(&format!("'{}' in a pax header is not a number", shown(value))))
 }

@@ -2,14 +2,14 @@
 
 use super::UnpackError;
 use super::error::shown;
+use super::sparse::Sparse;
 use super::tar::{Entry, Mtime, Record};
 use rustix::fs::{
     self, AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
@@ -34,15 +34,28 @@ const MODE_UNLISTED: RawMode = 0o755;
 /// Tries of a lookup that the kernel gives up because something was renamed
 /// meanwhile, on any file system (openat2, EAGAIN).
 const LOOKUP_TRIES: u32 = 64;
+/// Bytes of a file's content between stream and file.
+const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A layer's tree as it grows.
+/// A layer's tree as it grows. What it holds in memory does not grow with it.
 pub(super) struct Tree {
     root: Rc<OwnedFd>,
+    /// The root's own, put on it at the end: until then it lets in nobody but us.
+    root_attributes: Attributes,
     /// The directory of the last entry: most entries follow a sibling.
-    last: Option<(Vec<u8>, Rc<OwnedFd>)>,
-    /// Modes, owners and times of directories, put on them at the end: writing
-    /// into a directory changes its time, and may need more than its mode grants.
-    directories: BTreeMap<Vec<u8>, Attributes>,
+    here: Option<Here>,
+    /// Directories that entries beneath them brought about.
+    unlisted: u64,
+    unlisted_max: u64,
+    buffer: Box<[u8]>,
+}
+
+/// The one directory that is written into. Writing changes its time, which is put back when it is left.
+struct Here {
+    /// None where a link that led here may be another one by now.
+    path: Option<Vec<u8>>,
+    dir: Rc<OwnedFd>,
+    times: Timestamps,
 }
 
 #[derive(Clone, Debug)]
@@ -61,11 +74,12 @@ fn on(path: &[u8]) -> impl Fn(Errno) -> UnpackError + '_ {
 
 impl Tree {
     /// A tree whose root is the empty directory `root`.
-    pub(super) fn open(root: &Path) -> Result<Self, UnpackError> {
+    pub(super) fn open(root: &Path, unlisted_max: u64) -> Result<Self, UnpackError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = fs::openat(CWD, root, flags, Mode::empty()).map_err(on(root.as_os_str().as_encoded_bytes()))?;
-        let directories = BTreeMap::from([(Vec::new(), Attributes::unlisted())]);
-        Ok(Self { root: Rc::new(fd), last: None, directories })
+        let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
+        let root_attributes = Attributes::unlisted();
+        Ok(Self { root: Rc::new(fd), root_attributes, here: None, unlisted: 0, unlisted_max, buffer })
     }
 
     /// Writes one entry; `content` is read for files alone.
@@ -78,18 +92,23 @@ impl Tree {
             if entry.kind != EntryType::Directory {
                 return Err(UnpackError::refused(&entry.path, "the root of a layer can only be a directory"));
             }
-            self.keep(&path, attributes);
+            self.root_attributes = attributes;
             return Ok(());
         }
-        let dir = self.directory(parent)?;
+        if is_masked_device(entry.kind, parent) {
+            return Ok(());
+        }
+        let dir = self.enter(parent)?;
         if name.starts_with(WHITEOUT) {
-            return self.whiteout(&dir, &path);
+            return whiteout(&dir, &path);
         }
         match entry.kind {
-            EntryType::Directory => self.make_directory(&dir, &path, attributes),
+            EntryType::Directory => self.make_directory(&dir, &path, &attributes),
             EntryType::Regular | EntryType::Continuous => {
                 self.make_way(&dir, &path)?;
-                write_file(&dir, name, &attributes, content).map_err(|error| error.into_unpack(&path))
+                let file = create_file(&dir, name).map_err(on(&path))?;
+                self.write_content(&file, &path, entry.sparse.as_ref(), content)?;
+                attributes.put_on(&file.into()).map_err(on(&path))
             }
             EntryType::Symlink => {
                 self.make_way(&dir, &path)?;
@@ -104,13 +123,10 @@ impl Tree {
         }
     }
 
-    /// Puts modes, owners and times on the directories, and the whole tree on the disk.
-    pub(super) fn finish(self) -> Result<(), UnpackError> {
-        // Deepest first: a directory may lose the mode that lets us in.
-        for (path, attributes) in self.directories.iter().rev() {
-            let dir = if path.is_empty() { self.root.clone() } else { Rc::new(self.lookup(path).map_err(on(path))?) };
-            attributes.put_on(&dir).map_err(on(path))?;
-        }
+    /// Puts the whole tree on the disk.
+    pub(super) fn finish(mut self) -> Result<(), UnpackError> {
+        self.leave()?;
+        self.root_attributes.put_on(&self.root).map_err(on(b"."))?;
         fs::syncfs(&self.root).map_err(on(b"."))
     }
 
@@ -127,56 +143,68 @@ impl Tree {
         }
     }
 
-    /// The directory at `path`, made with its parents where missing.
-    fn directory(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, UnpackError> {
-        if path.is_empty() {
-            return Ok(self.root.clone());
+    /// The directory at `path`, made with its parents where missing, to be written into.
+    fn enter(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, UnpackError> {
+        if let Some(here) = self.here.as_ref().filter(|here| here.path.as_deref() == Some(path)) {
+            return Ok(here.dir.clone());
         }
-        if let Some((_, dir)) = self.last.as_ref().filter(|(last, _)| last == path) {
-            return Ok(dir.clone());
-        }
-        let dir = match self.lookup(path) {
-            Ok(dir) => Rc::new(dir),
-            Err(Errno::NOENT) => {
-                let (parent, name) = split(path);
-                let above = self.directory(parent)?;
-                self.make_unlisted(&above, name, path)?;
-                Rc::new(self.lookup(path).map_err(on(path))?)
-            }
-            Err(error) => return Err(on(path)(error)),
+        self.leave()?;
+        let dir = match path {
+            b"" => self.root.clone(),
+            path => Rc::new(self.lookup_or_make(path)?),
         };
-        self.last = Some((path.to_vec(), dir.clone()));
+        let times = times_of(&fs::fstat(&dir).map_err(on(path))?);
+        self.here = Some(Here { path: Some(path.to_vec()), dir: dir.clone(), times });
         Ok(dir)
     }
 
-    fn make_unlisted(&mut self, above: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), UnpackError> {
-        match fs::mkdirat(above, name, Mode::from_raw_mode(MODE_WHILE_WRITING)) {
-            Ok(()) => {
-                self.keep(path, Attributes::unlisted());
-                Ok(())
+    fn lookup_or_make(&mut self, path: &[u8]) -> Result<OwnedFd, UnpackError> {
+        match self.lookup(path) {
+            Err(Errno::NOENT) => {
+                let (parent, name) = split(path);
+                let above = self.enter(parent)?;
+                self.make_unlisted(&above, name, path)?;
+                self.leave()?;
+                self.lookup(path).map_err(on(path))
             }
+            found => found.map_err(on(path)),
+        }
+    }
+
+    /// Puts back the time of the directory that was written into.
+    fn leave(&mut self) -> Result<(), UnpackError> {
+        let Some(here) = self.here.take() else { return Ok(()) };
+        fs::futimens(&here.dir, &here.times).map_err(on(here.path.as_deref().unwrap_or_default()))
+    }
+
+    fn make_unlisted(&mut self, above: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), UnpackError> {
+        self.unlisted += 1;
+        if self.unlisted > self.unlisted_max {
+            return Err(UnpackError::TooManyEntries { limit: self.unlisted_max });
+        }
+        match fs::mkdirat(above, name, Mode::from_raw_mode(MODE_WHILE_WRITING)) {
+            Ok(()) => Attributes::unlisted().put_on(&open_directory(above, name).map_err(on(path))?).map_err(on(path)),
             Err(Errno::EXIST) => Err(UnpackError::refused(path, "it is a link to a directory that the layer lacks")),
             Err(error) => Err(on(path)(error)),
         }
     }
 
-    fn keep(&mut self, path: &[u8], attributes: Attributes) {
-        self.directories.insert(path.to_vec(), attributes);
-    }
-
-    fn make_directory(&mut self, dir: &OwnedFd, path: &[u8], attributes: Attributes) -> Result<(), UnpackError> {
+    fn make_directory(&mut self, dir: &OwnedFd, path: &[u8], attributes: &Attributes) -> Result<(), UnpackError> {
         let (_, name) = split(path);
         let there = stat(dir, name).map_err(on(path))?;
-        if !there.is_some_and(|there| kind(&there) == FileType::Directory) {
+        let made = if there.is_some_and(|there| kind(&there) == FileType::Directory) {
+            open_directory(dir, name).map_err(on(path))?
+        } else {
             self.make_way(dir, path)?;
             fs::mkdirat(dir, name, Mode::from_raw_mode(MODE_WHILE_WRITING)).map_err(on(path))?;
+            let made = open_directory(dir, name).map_err(on(path))?;
             if there.is_some_and(|there| is_whiteout(&there)) {
                 // Removed beneath and made anew: what is beneath stays hidden.
-                self.make_opaque(path)?;
+                make_opaque(&made).map_err(on(path))?;
             }
-        }
-        self.keep(path, attributes);
-        Ok(())
+            made
+        };
+        attributes.put_on(&made).map_err(on(path))
     }
 
     /// Removes what an entry replaces, the last of a name being the one that counts.
@@ -188,39 +216,13 @@ impl Tree {
                 Err(UnpackError::refused(path, "it would replace a directory of the same layer"))
             }
             Some(_) => {
-                // It may have been a link that led to the last directory.
-                self.last = None;
+                // It may have been a link on the way to this directory.
+                if let Some(here) = &mut self.here {
+                    here.path = None;
+                }
                 fs::unlinkat(dir, name, AtFlags::empty()).map_err(on(path))
             }
         }
-    }
-
-    fn whiteout(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<(), UnpackError> {
-        let (parent, name) = split(path);
-        if name == WHITEOUT_OPAQUE {
-            return self.make_opaque(parent);
-        }
-        if name.starts_with(WHITEOUT_META) {
-            return Ok(());
-        }
-        let removed = &name[WHITEOUT.len()..];
-        if matches!(removed, b"" | b"." | b"..") {
-            return Err(UnpackError::refused(path, "it removes no name"));
-        }
-        match stat(dir, removed).map_err(on(path))? {
-            None => {
-                let device = fs::makedev(0, 0);
-                fs::mknodat(dir, removed, FileType::CharacterDevice, Mode::empty(), device).map_err(on(path))
-            }
-            // A whiteout is about the layers beneath: what this layer has stays.
-            Some(there) if kind(&there) == FileType::Directory => self.make_opaque(&join(parent, removed)),
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn make_opaque(&self, path: &[u8]) -> Result<(), UnpackError> {
-        let dir = if path.is_empty() { self.root.clone() } else { Rc::new(self.lookup(path).map_err(on(path))?) };
-        fs::fsetxattr(&dir, OPAQUE_XATTR, OPAQUE_VALUE, XattrFlags::empty()).map_err(on(path))
     }
 
     /// A second name for a file of the same layer.
@@ -244,6 +246,78 @@ impl Tree {
         let (_, name) = split(path);
         fs::linkat(&target_dir, target_name, dir, name, AtFlags::empty()).map_err(on(path))
     }
+
+    /// Copies a file's content: all of it, or the parts between a sparse file's holes.
+    fn write_content(
+        &mut self,
+        file: &File,
+        path: &[u8],
+        sparse: Option<&Sparse>,
+        content: &mut impl Read,
+    ) -> Result<(), UnpackError> {
+        let failed = |source| UnpackError::Io { path: shown(path), source };
+        let Some(sparse) = sparse else { return self.copy(file, path, content) };
+        for part in &sparse.parts {
+            (&*file).seek(SeekFrom::Start(part.offset)).map_err(failed)?;
+            self.copy(file, path, &mut content.take(part.len))?;
+        }
+        file.set_len(sparse.size).map_err(failed)
+    }
+
+    fn copy(&mut self, mut file: &File, path: &[u8], content: &mut impl Read) -> Result<(), UnpackError> {
+        loop {
+            let count = match content.read(&mut self.buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(UnpackError::from_read(error)),
+            };
+            let written = file.write_all(&self.buffer[..count]);
+            written.map_err(|source| UnpackError::Io { path: shown(path), source })?;
+        }
+    }
+}
+
+/// A device where every container has a `/dev` of its own over the image's: nobody would ever see it.
+/// Trees of debootstrap and old base images bring a few.
+fn is_masked_device(kind: EntryType, parent: &[u8]) -> bool {
+    matches!(kind, EntryType::Block | EntryType::Char) && parent == b"dev"
+}
+
+/// Writes the whiteout that stands at `path`, in `dir`.
+fn whiteout(dir: &OwnedFd, path: &[u8]) -> Result<(), UnpackError> {
+    let (_, name) = split(path);
+    if name == WHITEOUT_OPAQUE {
+        return make_opaque(dir).map_err(on(path));
+    }
+    if name.starts_with(WHITEOUT_META) {
+        return Ok(());
+    }
+    let removed = &name[WHITEOUT.len()..];
+    if matches!(removed, b"" | b"." | b"..") {
+        return Err(UnpackError::refused(path, "it removes no name"));
+    }
+    match stat(dir, removed).map_err(on(path))? {
+        None => {
+            let device = fs::makedev(0, 0);
+            fs::mknodat(dir, removed, FileType::CharacterDevice, Mode::empty(), device).map_err(on(path))
+        }
+        // A whiteout is about the layers beneath: what this layer has stays.
+        Some(there) if kind(&there) == FileType::Directory => {
+            open_directory(dir, removed).and_then(|dir| make_opaque(&dir)).map_err(on(path))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn make_opaque(dir: &OwnedFd) -> Result<(), Errno> {
+    fs::fsetxattr(dir, OPAQUE_XATTR, OPAQUE_VALUE, XattrFlags::empty())
+}
+
+/// The directory of that name, never through a link.
+fn open_directory(dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(dir, name, flags, Mode::empty())
 }
 
 impl Attributes {
@@ -286,28 +360,11 @@ impl Attributes {
     }
 }
 
-/// Reading the layer and writing the file can both fail.
-enum WriteError {
-    Copy(io::Error),
-    File(Errno),
-}
-
-impl WriteError {
-    fn into_unpack(self, path: &[u8]) -> UnpackError {
-        match self {
-            Self::File(error) => on(path)(error),
-            Self::Copy(error) if error.raw_os_error().is_some() => UnpackError::Io { path: shown(path), source: error },
-            Self::Copy(error) => UnpackError::from_read(error),
-        }
-    }
-}
-
-fn write_file(dir: &OwnedFd, name: &[u8], meta: &Attributes, content: &mut impl Read) -> Result<(), WriteError> {
+/// A new file, of nobody's but ours until its attributes are put on it.
+fn create_file(dir: &OwnedFd, name: &[u8]) -> Result<File, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(MODE_WHILE_WRITING & 0o600);
-    let mut file = File::from(fs::openat(dir, name, flags, mode).map_err(WriteError::File)?);
-    io::copy(content, &mut file).map_err(WriteError::Copy)?;
-    meta.put_on(&file.into()).map_err(WriteError::File)
+    fs::openat(dir, name, flags, mode).map(File::from)
 }
 
 fn write_symlink(dir: &OwnedFd, path: &[u8], target: &[u8], attributes: &Attributes) -> Result<(), UnpackError> {
@@ -333,7 +390,6 @@ fn write_fifo(dir: &OwnedFd, path: &[u8], attributes: &Attributes) -> Result<(),
 const fn unsupported(kind: EntryType) -> &'static str {
     match kind {
         EntryType::Block | EntryType::Char => "layers may not bring devices: give them to the container instead",
-        EntryType::GNUSparse => "sparse files are not supported: pack it without --sparse",
         _ => "its type is unknown",
     }
 }
@@ -368,10 +424,6 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
-    if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
-}
-
 /// What is there under that name, itself and not where it leads.
 fn stat(dir: &OwnedFd, name: &[u8]) -> Result<Option<Stat>, Errno> {
     match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -392,4 +444,10 @@ fn is_whiteout(stat: &Stat) -> bool {
 fn times(mtime: Mtime) -> Timestamps {
     let at = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
     Timestamps { last_access: at, last_modification: at }
+}
+
+fn times_of(stat: &Stat) -> Timestamps {
+    let last_access = Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec.cast_signed() };
+    let last_modification = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() };
+    Timestamps { last_access, last_modification }
 }
