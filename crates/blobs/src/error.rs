@@ -20,6 +20,8 @@ pub enum BlobError {
     UnsupportedDigest(Digest),
     #[error("content has more than {limit} bytes, the most that is allowed here")]
     TooLarge { limit: u64 },
+    #[error("blob {0} is damaged and was set aside: push it again")]
+    Damaged(Digest),
     #[error("range {start}..{end} is outside the blob's {size} bytes")]
     RangeNotSatisfiable { start: u64, end: u64, size: u64 },
     /// The stream that an upload reads from ended with an error.

@@ -2,15 +2,22 @@
 //!
 //! ```text
 //! DIR/sha256/ab/ab01…   a blob: complete, verified, synced
+//! DIR/quarantine/ab01… a blob whose content turned out to be damaged; never served
 //! DIR/staging/ID        an upload: grows over several requests, hashed while written
 //! ```
 //! A blob appears under its digest by a rename, after its bytes are on the disk,
 //! and `finish` answers after the directory entry is there too: bytes before row.
+//! What is read is hashed again: damaged content is cut off before its last byte,
+//! set aside, and healed by the next upload of the same digest.
 //! This room does not know repositories, uploads' owners, or which blobs are
-//! still wanted. One process at a time may use a folder.
+//! still wanted; it keeps what is pinned or promised ([`Pin`]) from a collector
+//! that knows. One process at a time may use a folder.
 
+mod cache;
+mod collect;
 mod error;
 mod folder;
+mod marks;
 mod read;
 mod staged;
 #[cfg(test)]
@@ -18,5 +25,6 @@ mod tests;
 
 pub use error::BlobError;
 pub use folder::{BLOB_BYTES_MAX, Blobs};
+pub use marks::{Condemned, Pin};
 pub use read::BlobReader;
-pub use staged::Staged;
+pub use staged::{Kept, Staged};

@@ -1,59 +1,180 @@
-//! Reading a blob.
+//! Reading a blob: hashed again on its way out, so that a disk's rot is never passed on.
 
 use crate::BlobError;
+use crate::folder::{Folder, blocking};
 use bytes::Bytes;
-use futures_util::Stream;
-use std::io;
+use futures_util::{Stream, stream};
+use oci::{Digest, Hasher};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
 
-/// Bytes that a stream reads at a time: few enough to hold for each of many
-/// readers, many enough that the hop to a file thread costs little.
-const READ_BYTES: usize = 256 * 1024;
+/// Bytes that a stream reads at a time, one piece ahead of its reader: few enough to hold for each of
+/// many readers, many enough that the hop to a file thread costs little.
+const READ_BYTES: u64 = 512 * 1024;
 
 /// An open blob, or a range of one. Stays readable when the blob is deleted.
 #[derive(Debug)]
 pub struct BlobReader {
     /// Bytes of the whole blob, also where only a range is read.
     pub size: u64,
-    path: PathBuf,
+    source: Source,
+}
+
+/// The file, and what is left to be read of it.
+#[derive(Debug)]
+struct Source {
+    folder: Arc<Folder>,
+    digest: Digest,
     file: File,
-    /// Bytes that the stream gives.
-    len: u64,
+    left: u64,
+    /// Over what was read, where that is the whole blob.
+    hasher: Option<Hasher>,
 }
 
 impl BlobReader {
-    pub(crate) async fn open(path: &Path) -> io::Result<Option<Self>> {
-        let file = match File::open(path).await {
+    pub(crate) fn open(folder: &Arc<Folder>, digest: &Digest) -> io::Result<Option<Self>> {
+        let file = match File::open(folder.blob(digest)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let size = file.metadata().await?.len();
-        Ok(Some(Self { size, path: path.to_owned(), file, len: size }))
+        let size = file.metadata()?.len();
+        let (folder, digest, hasher) = (folder.clone(), digest.clone(), Some(Hasher::new()));
+        Ok(Some(Self { size, source: Source { folder, digest, file, left: size, hasher } }))
     }
 
-    pub(crate) async fn slice(mut self, range: Range<u64>) -> Result<Self, BlobError> {
-        let Range { start, end } = range;
+    /// As [`open`](Self::open), for a blob of `size` bytes: one of another size is damaged and set aside.
+    pub(crate) fn open_sized(folder: &Arc<Folder>, digest: &Digest, size: u64) -> io::Result<Option<Self>> {
+        let Some(reader) = Self::open(folder, digest)? else { return Ok(None) };
+        if reader.size == size {
+            return Ok(Some(reader));
+        }
+        let _told = reader.source.rotten();
+        Ok(None)
+    }
+
+    pub(crate) fn is_within(&self, range: &Range<u64>) -> Result<(), BlobError> {
+        let Range { start, end } = *range;
         if start >= end || end > self.size {
             return Err(BlobError::RangeNotSatisfiable { start, end, size: self.size });
         }
-        self.file.seek(io::SeekFrom::Start(start)).await.map_err(BlobError::at(&self.path))?;
-        self.len = end - start;
+        Ok(())
+    }
+
+    /// The part of a blob, which must have been seen to be sound: a part cannot be told from a rotten one.
+    pub(crate) fn slice(mut self, range: &Range<u64>) -> io::Result<Self> {
+        self.source.file.seek(SeekFrom::Start(range.start))?;
+        self.source.left = range.end - range.start;
+        self.source.hasher = None;
         Ok(self)
     }
 
-    pub(crate) async fn read(self) -> io::Result<Vec<u8>> {
+    /// Reads it to its end and sees that it is sound.
+    pub(crate) fn check(mut self) -> io::Result<()> {
+        let mut piece = Vec::new();
+        while self.source.left > 0 {
+            piece.clear();
+            self.source.read(&mut piece)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read(mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.file.take(self.len).read_to_end(&mut bytes).await?;
+        while self.source.left > 0 {
+            self.source.read(&mut bytes)?;
+        }
+        if self.size == 0 {
+            self.source.ended()?;
+        }
         Ok(bytes)
     }
 
-    /// The bytes in pieces of a few hundred KiB.
+    /// The bytes in pieces of a few hundred KiB. Content that is not what its digest says ends in an
+    /// error in place of its last piece, and is set aside.
     pub fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {
-        ReaderStream::with_capacity(self.file.take(self.len), READ_BYTES)
+        Box::pin(stream::unfold(Some(self.source.ahead()), |ahead| async {
+            match ahead?.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                Ok((_, piece)) if piece.is_empty() => None,
+                Ok((source, piece)) => {
+                    let next = (source.left > 0).then(|| source.ahead());
+                    Some((Ok(piece), next))
+                }
+                Err(error) => Some((Err(error), None)),
+            }
+        }))
+    }
+}
+
+impl Source {
+    /// Reads the next piece on a file thread, whether or not somebody waits for it yet.
+    fn ahead(mut self) -> JoinHandle<io::Result<(Self, Bytes)>> {
+        tokio::task::spawn_blocking(move || {
+            let mut piece = Vec::with_capacity(self.left.min(READ_BYTES) as usize);
+            self.read(&mut piece)?;
+            Ok((self, piece.into()))
+        })
+    }
+
+    /// Adds the next piece to `into`: the last one only when the whole is what its digest says.
+    fn read(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
+        let (had, wanted) = (into.len(), self.left.min(READ_BYTES));
+        let got = (&mut self.file).take(wanted).read_to_end(into)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&into[had..]);
+        }
+        self.left -= got as u64;
+        if (got as u64) < wanted {
+            // Shorter than when it was opened.
+            self.left = 0;
+            return Err(self.rotten());
+        }
+        if self.left == 0 { self.ended() } else { Ok(()) }
+    }
+
+    fn ended(&mut self) -> io::Result<()> {
+        let Some(hasher) = self.hasher.take() else { return Ok(()) };
+        if hasher.finish() != self.digest {
+            return Err(self.rotten());
+        }
+        self.folder.found_sound(&self.digest);
+        Ok(())
+    }
+
+    fn rotten(&self) -> io::Error {
+        let set_aside = self.folder.set_aside(&self.digest, &self.file);
+        let text = match set_aside {
+            Ok(()) => format!("blob {} is damaged and was set aside: push it again", self.digest),
+            Err(error) => format!("blob {} is damaged and could not be set aside: {error}", self.digest),
+        };
+        tracing::error!("{text}");
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    }
+}
+
+/// Opens a blob off the async threads. One of another size than `size`, where that is known, is
+/// damaged: it is set aside, and there is none.
+pub(crate) async fn open(
+    folder: &Arc<Folder>,
+    digest: &Digest,
+    size: Option<u64>,
+) -> Result<Option<BlobReader>, BlobError> {
+    let (held, wanted) = (folder.clone(), digest.clone());
+    let opened = blocking(move || match size {
+        Some(size) => BlobReader::open_sized(&held, &wanted, size),
+        None => BlobReader::open(&held, &wanted),
+    });
+    opened.await.map_err(at(folder, digest))
+}
+
+/// For `map_err`: content that is not what its digest says, or an I/O error at the blob's path.
+pub(crate) fn at(folder: &Folder, digest: &Digest) -> impl FnOnce(io::Error) -> BlobError {
+    let (path, digest) = (folder.blob(digest), digest.clone());
+    move |error| match error.kind() {
+        io::ErrorKind::InvalidData => BlobError::Damaged(digest),
+        _ => BlobError::at(&path)(error),
     }
 }

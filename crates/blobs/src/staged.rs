@@ -2,6 +2,8 @@
 
 use crate::BlobError;
 use crate::folder::{BLOB_BYTES_MAX, Folder, blocking, sync_dir};
+use crate::marks::Pin;
+use base::Timestamp;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use oci::{Algorithm, Digest, Hasher};
@@ -13,12 +15,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::UNIX_EPOCH;
+use tokio::task::JoinHandle;
 
 /// Only the server reads or writes uploads and blobs.
 const FILE_MODE: u32 = 0o600;
 /// Longest upload id, in bytes; a UUID has 36.
 const ID_BYTES_MAX: usize = 64;
-/// Bytes gathered before they go to a file thread: the most of an upload that is in memory.
+/// Bytes gathered before they go to a file thread, while the ones before are written: twice that is
+/// the most of an upload that is in memory.
 const BATCH_BYTES: usize = 1024 * 1024;
 
 /// What is remembered of an upload between requests.
@@ -53,6 +58,15 @@ struct Lease {
 pub struct Staged {
     lease: Arc<Lease>,
     len: u64,
+    changed_at: Timestamp,
+}
+
+/// A blob that is in its place, and stays there while this is held: until the row that names it commits.
+#[derive(Debug)]
+pub struct Kept {
+    /// In bytes.
+    pub size: u64,
+    _pin: Pin,
 }
 
 impl Staged {
@@ -65,7 +79,7 @@ impl Staged {
             Ok(())
         });
         match made.await {
-            Ok(()) => Ok(Self { lease, len: 0 }),
+            Ok(()) => Ok(Self { lease, len: 0, changed_at: Timestamp::default() }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(BlobError::UploadExists(id.to_owned())),
             Err(error) => {
                 lease.forget();
@@ -77,12 +91,41 @@ impl Staged {
     pub(crate) async fn resume(folder: &Arc<Folder>, id: &str) -> Result<Self, BlobError> {
         let lease = Lease::take(folder, id)?;
         match tokio::fs::metadata(&lease.path).await {
-            Ok(metadata) => Ok(Self { lease, len: metadata.len() }),
+            Ok(metadata) => {
+                let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+                let ms = modified.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+                Ok(Self { lease, len: metadata.len(), changed_at: Timestamp::from_millis(ms) })
+            }
             Err(error) => {
                 lease.forget();
                 Err(lease.failed(error))
             }
         }
+    }
+
+    /// Writes small content to its digest's place.
+    pub(crate) async fn put(folder: &Arc<Folder>, digest: &Digest, bytes: Bytes) -> Result<Kept, BlobError> {
+        supported(digest)?;
+        let actual = Digest::of(&bytes);
+        if actual != *digest {
+            return Err(BlobError::DigestMismatch { expected: digest.clone(), actual });
+        }
+        let (folder, digest) = (folder.clone(), digest.clone());
+        let path = folder.upload(&uuid::Uuid::new_v4().to_string());
+        let failed = BlobError::at(&path);
+        let put = {
+            let path = path.clone();
+            move || {
+                let written = write_whole(&path, &bytes).and_then(|()| folder.place(&path, &digest));
+                if written.is_err() {
+                    let _ = fs::remove_file(&path);
+                }
+                let kept = Kept { size: bytes.len() as u64, _pin: written? };
+                folder.cache.lock().put(&digest, bytes);
+                Ok(kept)
+            }
+        };
+        blocking(put).await.map_err(failed)
     }
 
     /// Bytes received so far.
@@ -94,6 +137,11 @@ impl Staged {
         self.len == 0
     }
 
+    /// When bytes last came, as far as it was resumed.
+    pub fn changed_at(&self) -> Timestamp {
+        self.changed_at
+    }
+
     /// Writes and hashes what the stream gives; answers the new length. Where it
     /// breaks off, what was written stays and [`len`](Self::len) counts it.
     pub async fn append<S, E>(&mut self, mut content: S) -> Result<u64, BlobError>
@@ -101,7 +149,7 @@ impl Staged {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let (mut batch, mut batch_bytes) = (Vec::new(), 0);
+        let (mut batch, mut batch_bytes, mut writing) = (Vec::new(), 0, None);
         let mut broken = None;
         while let Some(piece) = content.next().await {
             match piece {
@@ -115,36 +163,44 @@ impl Staged {
                 }
             }
             if batch_bytes >= BATCH_BYTES {
-                self.write(std::mem::take(&mut batch)).await?;
+                // While these are written, the next ones come.
+                self.written(writing.take()).await?;
+                writing = Some(self.write(std::mem::take(&mut batch), batch_bytes)?);
                 batch_bytes = 0;
             }
         }
-        self.write(batch).await?;
+        self.written(writing).await?;
+        if !batch.is_empty() {
+            let last = self.write(batch, batch_bytes)?;
+            self.written(Some(last)).await?;
+        }
         broken.map_or(Ok(self.len), Err)
     }
 
-    async fn write(&mut self, batch: Vec<Bytes>) -> Result<(), BlobError> {
-        let grown = batch.iter().fold(self.len, |sum, piece| sum + piece.len() as u64);
-        if grown > BLOB_BYTES_MAX {
+    fn write(&self, batch: Vec<Bytes>, batch_bytes: usize) -> Result<JoinHandle<io::Result<u64>>, BlobError> {
+        if self.len + batch_bytes as u64 > BLOB_BYTES_MAX {
             return Err(BlobError::TooLarge { limit: BLOB_BYTES_MAX });
         }
         let lease = self.lease.clone();
-        let written = blocking(move || lease.slot.state.lock().write(&lease.path, &batch)).await;
+        Ok(tokio::task::spawn_blocking(move || lease.slot.state.lock().write(&lease.path, &batch)))
+    }
+
+    async fn written(&mut self, writing: Option<JoinHandle<io::Result<u64>>>) -> Result<(), BlobError> {
+        let Some(writing) = writing else { return Ok(()) };
+        let written = writing.await.map_err(io::Error::other).and_then(|written| written);
         self.len = written.map_err(|error| self.lease.failed(error))?;
         Ok(())
     }
 
-    /// Makes the upload the blob `expected` and answers its size in bytes; the
-    /// blob is durable then. Content of another digest is removed and refused.
+    /// Makes the upload the blob `expected`, which is durable when this returns, and
+    /// kept at least as long as what it returns. Content of another digest is removed and refused.
     /// After any other error the upload can be resumed.
-    pub async fn finish(self, expected: &Digest) -> Result<u64, BlobError> {
-        if expected.algorithm() != Algorithm::Sha256 {
-            return Err(BlobError::UnsupportedDigest(expected.clone()));
-        }
+    pub async fn finish(self, expected: &Digest) -> Result<Kept, BlobError> {
+        supported(expected)?;
         let (lease, wanted) = (self.lease.clone(), expected.clone());
         let ended = blocking(move || lease.finish(&wanted)).await.map_err(|error| self.lease.failed(error))?;
         match ended {
-            Ended::Blob(size) => Ok(size),
+            Ended::Blob(kept) => Ok(kept),
             Ended::Mismatch(actual) => Err(BlobError::DigestMismatch { expected: expected.clone(), actual }),
         }
     }
@@ -156,9 +212,40 @@ impl Staged {
     }
 }
 
+fn supported(digest: &Digest) -> Result<(), BlobError> {
+    match digest.algorithm() {
+        Algorithm::Sha256 => Ok(()),
+        Algorithm::Sha512 => Err(BlobError::UnsupportedDigest(digest.clone())),
+    }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
+}
+
+impl Folder {
+    /// Moves a synced file to its digest's place, pinned, and syncs the name. Replaces the same content
+    /// where another upload was first, or content that was damaged.
+    fn place(&self, path: &Path, digest: &Digest) -> io::Result<Pin> {
+        let blob = self.blob(digest);
+        let pin = {
+            let _gate = self.gate.lock();
+            fs::rename(path, &blob)?;
+            self.forget(digest);
+            self.marks.pin(digest)
+        };
+        sync_dir(blob.parent().unwrap_or(&blob))?;
+        match fs::remove_file(self.aside(digest)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(pin),
+        }
+    }
+}
+
 enum Ended {
-    /// With its size in bytes.
-    Blob(u64),
+    Blob(Kept),
     /// With the digest that the content has.
     Mismatch(Digest),
 }
@@ -186,12 +273,9 @@ impl Lease {
             return Ok(Ended::Mismatch(actual));
         }
         file.sync_data()?;
-        let blob = self.folder.blob(expected);
-        // Replaces the same content where another upload was first: both are right.
-        fs::rename(&self.path, &blob)?;
+        let pin = self.folder.place(&self.path, expected)?;
         self.forget();
-        sync_dir(blob.parent().unwrap_or(&blob))?;
-        Ok(Ended::Blob(size))
+        Ok(Ended::Blob(Kept { size, _pin: pin }))
     }
 
     fn remove(&self) -> io::Result<()> {

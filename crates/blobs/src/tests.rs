@@ -1,7 +1,9 @@
 use crate::{BlobError, Blobs, Staged};
+use base::Timestamp;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oci::Digest;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +27,7 @@ async fn append(staged: &mut Staged, pieces: &[&[u8]]) -> u64 {
 }
 
 async fn content(blobs: &Blobs, digest: &Digest) -> Option<Vec<u8>> {
-    blobs.get_bytes(digest, u64::MAX).await.expect("readable")
+    blobs.get_bytes(digest, u64::MAX).await.expect("readable").map(Vec::from)
 }
 
 #[tokio::test]
@@ -41,9 +43,9 @@ async fn an_upload_becomes_a_blob_when_it_is_finished_and_not_before() {
     assert_eq!(content(&restarted(&dir), &digest).await, None);
     assert_eq!(blobs.staging_ids().await.expect("ids"), ["one"]);
     let staged = blobs.resume("one").await.expect("resumed");
-    assert_eq!(staged.finish(&digest).await.expect("finished"), 11);
+    assert_eq!(staged.finish(&digest).await.expect("finished").size, 11);
     assert_eq!(content(&blobs, &digest).await.as_deref(), Some(&b"hello world"[..]));
-    assert_eq!(blobs.size(&digest).await.expect("size"), Some(11));
+    assert!(blobs.has(&digest, 11).await.expect("looked"));
     assert!(blobs.staging_ids().await.expect("ids").is_empty());
     assert!(matches!(blobs.resume("one").await, Err(BlobError::UploadNotFound(_))));
 }
@@ -126,7 +128,7 @@ async fn a_dropped_request_leaves_what_it_wrote_and_the_upload_free() {
     let large = Bytes::from(vec![7; 1024 * 1024]);
     let (asked, mut asks) = tokio::sync::mpsc::channel(1);
     let first = stream::iter([Ok::<_, io::Error>(large.clone())]);
-    // Asking for a second piece means that the first is written.
+    // Asking for a second piece means that the first is being written.
     let second = stream::once(async move { asked.send(()).await.expect("heard") }).flat_map(|()| stream::pending());
     let mut pieces = Box::pin(first.chain(second));
     tokio::select! {
@@ -134,7 +136,13 @@ async fn a_dropped_request_leaves_what_it_wrote_and_the_upload_free() {
         _ = asks.recv() => {}
     }
     drop(staged);
-    let staged = blobs.resume("one").await.expect("free");
+    let staged = loop {
+        // Busy until that write has ended.
+        match blobs.resume("one").await {
+            Err(BlobError::UploadBusy(_)) => tokio::task::yield_now().await,
+            resumed => break resumed.expect("free"),
+        }
+    };
     assert_eq!(staged.len(), large.len() as u64);
     staged.finish(&Digest::of(&large)).await.expect("finished");
 }
@@ -177,16 +185,16 @@ async fn ranges_are_read_and_checked() {
     let digest = Digest::of(b"0123456789");
     blobs.put_bytes(&digest, b"0123456789").await.expect("put");
     for (start, end, expect) in [(0, 10, "0123456789"), (0, 1, "0"), (3, 6, "345"), (9, 10, "9")] {
-        let reader = blobs.get_range(&digest, start..end).await.expect("a range").expect("a blob");
+        let reader = blobs.get_range(&digest, 10, start..end).await.expect("a range").expect("a blob");
         assert_eq!(reader.size, 10);
         let pieces: Vec<Bytes> = reader.into_stream().try_collect().await.expect("read");
         assert_eq!(pieces.concat(), expect.as_bytes());
     }
     for (start, end) in [(0, 11), (10, 10), (4, 4), (5, 4), (u64::MAX, u64::MAX)] {
-        let error = blobs.get_range(&digest, start..end).await.expect_err("outside");
+        let error = blobs.get_range(&digest, 10, start..end).await.expect_err("outside");
         assert!(matches!(error, BlobError::RangeNotSatisfiable { size: 10, .. }), "{start}..{end}");
     }
-    assert!(blobs.get_range(&Digest::of(b"other"), 0..1).await.expect("no error").is_none());
+    assert!(blobs.get_range(&Digest::of(b"other"), 10, 0..1).await.expect("no error").is_none());
 }
 
 #[tokio::test]
@@ -199,16 +207,135 @@ async fn limits_hold_for_what_is_read_whole() {
 }
 
 #[tokio::test]
-async fn a_deleted_blob_is_gone_but_its_readers_finish() {
+async fn a_removed_blob_is_gone_but_its_readers_finish() {
     let (_dir, blobs) = folder();
     let digest = Digest::of(b"bytes");
-    blobs.put_bytes(&digest, b"bytes").await.expect("put");
-    let reader = blobs.get(&digest).await.expect("open").expect("a blob");
-    assert!(blobs.delete(&digest).await.expect("deleted"));
-    assert!(!blobs.delete(&digest).await.expect("nothing to delete"));
-    assert_eq!(blobs.size(&digest).await.expect("size"), None);
+    drop(blobs.put_bytes(&digest, b"bytes").await.expect("put"));
+    let reader = blobs.get(&digest, 5).await.expect("open").expect("a blob");
+    assert_eq!(remove(&blobs, &digest).await, 5);
+    assert_eq!(remove(&blobs, &digest).await, 0);
+    assert!(!blobs.has(&digest, 5).await.expect("looked"));
+    assert_eq!(content(&blobs, &digest).await, None);
     let pieces: Vec<Bytes> = reader.into_stream().try_collect().await.expect("read");
     assert_eq!(pieces.concat(), b"bytes");
+}
+
+const NOW: Timestamp = Timestamp::from_secs(1_000);
+
+async fn remove(blobs: &Blobs, digest: &Digest) -> u64 {
+    blobs.remove(digest, NOW, || false).await.expect("removed")
+}
+
+#[tokio::test]
+async fn what_is_pinned_promised_or_wanted_is_not_removed() {
+    let (_dir, blobs) = folder();
+    let digest = Digest::of(b"bytes");
+    let kept = blobs.put_bytes(&digest, b"bytes").await.expect("put");
+    assert_eq!(remove(&blobs, &digest).await, 0);
+    drop(kept);
+    assert_eq!(blobs.remove(&digest, NOW, || true).await.expect("asked"), 0);
+    assert!(blobs.promise(&digest, NOW.plus_secs(1)));
+    assert_eq!(remove(&blobs, &digest).await, 0);
+    assert!(blobs.condemn(&digest, NOW).is_none());
+    assert_eq!(blobs.remove(&digest, NOW.plus_secs(1), || false).await.expect("removed"), 5);
+}
+
+#[tokio::test]
+async fn what_is_condemned_is_promised_to_nobody_and_saved_by_an_upload() {
+    let (_dir, blobs) = folder();
+    let digest = Digest::of(b"bytes");
+    drop(blobs.put_bytes(&digest, b"bytes").await.expect("put"));
+    let condemned = blobs.condemn(&digest, NOW).expect("free");
+    assert!(blobs.condemn(&digest, NOW).is_none());
+    assert!(!blobs.promise(&digest, NOW));
+    assert!(condemned.stands());
+    let kept = blobs.put_bytes(&digest, b"bytes").await.expect("put");
+    assert!(!condemned.stands());
+    drop((condemned, kept));
+    assert!(blobs.promise(&digest, NOW));
+    blobs.forget_promises(NOW);
+    assert!(blobs.condemn(&digest, NOW).is_some());
+}
+
+#[tokio::test]
+async fn every_blob_is_listed() {
+    let (dir, blobs) = folder();
+    let digests: BTreeSet<Digest> = (0..20_u8).map(|n| Digest::of(&[n])).collect();
+    for (n, digest) in (0..20_u8).map(|n| (n, Digest::of(&[n]))) {
+        blobs.put_bytes(&digest, &[n]).await.expect("put");
+    }
+    damage(&dir, &Digest::of(&[7]), |bytes| bytes[0] = 8);
+    let again = restarted(&dir);
+    assert!(matches!(again.get_bytes(&Digest::of(&[7]), 9).await, Err(BlobError::Damaged(_))));
+    fs::write(dir.path().join("blobs/quarantine/readme"), b"x").expect("written");
+    assert_eq!(again.digests().await.expect("listed"), digests);
+}
+
+/// Changes a blob's file as a bad disk does.
+fn damage(dir: &TempDir, digest: &Digest, change: impl FnOnce(&mut Vec<u8>)) {
+    let path = dir.path().join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    let mut bytes = fs::read(&path).expect("a blob");
+    change(&mut bytes);
+    fs::write(&path, bytes).expect("damaged");
+}
+
+/// What a reader of the whole gets before the error that its stream must end in.
+async fn cut(blobs: &Blobs, digest: &Digest, size: u64) -> usize {
+    let mut stream = blobs.get(digest, size).await.expect("open").expect("a blob").into_stream();
+    let mut got = 0;
+    loop {
+        match stream.next().await.expect("an error before the end") {
+            Ok(piece) => got += piece.len(),
+            Err(error) => {
+                assert!(error.to_string().contains("is damaged and was set aside"), "{error}");
+                assert!(stream.next().await.is_none());
+                return got;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn damaged_content_is_cut_off_set_aside_and_healed_by_an_upload() {
+    let (dir, blobs) = folder();
+    let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 3) as u8).collect();
+    for content in [b"small".to_vec(), large] {
+        let (digest, size) = (Digest::of(&content), content.len() as u64);
+        drop(blobs.put_bytes(&digest, &content).await.expect("put"));
+        for place in [0, content.len() / 2, content.len() - 1] {
+            let blobs = restarted(&dir);
+            damage(&dir, &digest, |bytes| bytes[place] ^= 1);
+            assert!(cut(&blobs, &digest, size).await < content.len());
+            assert!(blobs.get(&digest, size).await.expect("open").is_none());
+            assert!(!blobs.has(&digest, size).await.expect("looked"));
+            assert_eq!(blobs.missing(vec![(digest.clone(), size)]).await.expect("looked"), Some(digest.clone()));
+            drop(blobs.put_bytes(&digest, &content).await.expect("healed"));
+            assert!(restarted(&dir).get_bytes(&digest, size).await.expect("sound").is_some());
+            assert_eq!(fs::read_dir(dir.path().join("blobs/quarantine")).expect("listed").count(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_blob_is_none() {
+    let (dir, blobs) = folder();
+    let digest = Digest::of(b"0123456789");
+    drop(blobs.put_bytes(&digest, b"0123456789").await.expect("put"));
+    damage(&dir, &digest, |bytes| bytes.truncate(9));
+    let blobs = restarted(&dir);
+    assert!(!blobs.has(&digest, 10).await.expect("looked"));
+    assert!(blobs.get(&digest, 10).await.expect("open").is_none());
+    assert!(dir.path().join("blobs/quarantine").join(digest.hex()).exists());
+}
+
+#[tokio::test]
+async fn no_part_of_a_damaged_blob_is_served() {
+    let (dir, blobs) = folder();
+    let digest = Digest::of(b"0123456789");
+    drop(blobs.put_bytes(&digest, b"0123456789").await.expect("put"));
+    damage(&dir, &digest, |bytes| bytes[9] = b'8');
+    assert!(blobs.get_range(&digest, 10, 0..2).await.expect("asked").is_none());
+    assert!(blobs.get_range(&digest, 10, 0..2).await.expect("asked").is_none());
 }
 
 #[tokio::test]

@@ -4,12 +4,18 @@
 //! API and by the registry's HTTP API; each gives them codes of its own.
 
 use base::{ApiError, Timestamp};
+use oci::Digest;
 use state::{IMAGE_TAGS, IMAGES, Image, ImageTag, LAYERS, REPOSITORIES, Repository};
 use std::collections::BTreeSet;
 use store::{Key, View, key};
 
+mod pushed;
+mod tag;
 #[cfg(test)]
 mod tests;
+
+pub use pushed::Pushed;
+pub use tag::{MutabilityRefusal, is_immutable, mutability, mutability_text};
 
 /// Images in a repository (Amazon ECR service quotas).
 pub const IMAGES_MAX: usize = 100_000;
@@ -41,6 +47,16 @@ pub enum Refusal {
         "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Limit on number of layers per image exceeded'"
     )]
     TooManyParts,
+    #[error(
+        "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the {} is immutable.",
+        if *excluded { "tag" } else { "repository" }
+    )]
+    ImmutableTag {
+        tag: String,
+        name: String,
+        /// It is an exclusion of a mutable repository that makes this tag immutable.
+        excluded: bool,
+    },
     #[error("The repository with name '{name}' has {IMAGES_MAX} images, the most that it can have: delete some first")]
     TooManyImages { name: String },
     #[error("The image with digest '{digest}' has {TAGS_MAX} tags, the most that it can have: delete some first")]
@@ -54,9 +70,17 @@ impl Refusal {
             Self::RepositoryNotFound { .. } => "RepositoryNotFoundException",
             Self::LayersNotFound { .. } => "LayersNotFoundException",
             Self::ImagesNotFound { .. } => "ReferencedImagesNotFoundException",
+            Self::ImmutableTag { .. } => "ImageTagAlreadyExistsException",
             Self::TooManyParts => "InvalidParameterException",
             Self::TooManyImages { .. } | Self::TooManyTags { .. } => "LimitExceededException",
         }
+    }
+}
+
+impl Refusal {
+    /// A layer that the repository has by its row, but whose bytes are lost.
+    pub fn layer_lost(digest: &str, name: &str, account: &str) -> Self {
+        Self::LayersNotFound { digests: vec![digest.to_owned()], name: name.to_owned(), account: account.to_owned() }
     }
 }
 
@@ -95,25 +119,6 @@ impl IdRefusal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageId {
     pub digest: Option<String>,
-    pub tag: Option<String>,
-}
-
-/// What a manifest says, as far as a repository's rules need it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pushed {
-    /// Of the manifest's bytes.
-    pub digest: String,
-    pub media_type: String,
-    pub artifact_type: Option<String>,
-    pub subject: Option<String>,
-    /// Bytes of config and layers; zero for an index.
-    pub content_bytes: u64,
-    /// Bytes of the manifest itself.
-    pub manifest_bytes: u64,
-    /// Digests of an index's manifests.
-    pub children: Vec<String>,
-    /// Digests of config and layers that must have been uploaded.
-    pub blobs: Vec<String>,
     pub tag: Option<String>,
 }
 
@@ -206,6 +211,12 @@ fn present(view: &View, repository: &Repository, pushed: &Pushed) -> Result<(), 
     Ok(())
 }
 
+/// Config and layers of a push as the repository has them, each with its size in bytes.
+pub fn stored(view: &View, repository: &Repository, pushed: &Pushed) -> Vec<(Digest, u64)> {
+    let rows = pushed.blobs.iter().filter_map(|digest| view.get(LAYERS, &within(repository).push(digest)));
+    rows.filter_map(|row| Some((row.digest.parse().ok()?, row.size))).collect()
+}
+
 /// Those that are not there, each once.
 fn absent(digests: &[String], is_there: impl Fn(&str) -> bool) -> Vec<String> {
     let missing: BTreeSet<&String> = digests.iter().filter(|digest| !is_there(digest)).collect();
@@ -220,8 +231,15 @@ fn retag(
     digest: &str,
     now: Timestamp,
 ) -> Result<Option<ImageTag>, Refusal> {
-    if view.get(IMAGE_TAGS, &within(repository).push(tag)).is_some_and(|row| row.digest == digest) {
-        return Ok(None);
+    if let Some(row) = view.get(IMAGE_TAGS, &within(repository).push(tag)) {
+        // At the very image that is pushed again too: so does Amazon ECR.
+        if is_immutable(&repository.mutability, tag) {
+            let (tag, name, excluded) = (tag.to_owned(), repository.name.clone(), !repository.mutability.immutable);
+            return Err(Refusal::ImmutableTag { tag, name, excluded });
+        }
+        if row.digest == digest {
+            return Ok(None);
+        }
     }
     if tags(view, repository, digest).nth(TAGS_MAX - 1).is_some() {
         return Err(Refusal::TooManyTags { digest: digest.to_owned() });

@@ -8,15 +8,23 @@ use crate::set;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Response, StatusCode};
 use oci::Digest;
+use plan::garbage::promised_until;
 use plan::image::within;
 use state::{LAYERS, Layer};
 use store::View;
 
 pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-pub fn head(session: &Session, name: &str, digest: &Digest) -> Result<Response<Body>, RegistryError> {
-    let view = session.requests.view();
-    let layer = find(session, &view, "ecr:BatchCheckLayerAvailability", name, digest)?;
+/// A push asks this to learn what it need not send: it may then count on what is here.
+pub async fn head(session: &Session, name: &str, digest: &Digest) -> Result<Response<Body>, RegistryError> {
+    let (requests, action) = (&session.requests, "ecr:BatchCheckLayerAvailability");
+    find(session, &requests.view(), action, name, digest)?;
+    let stays = requests.blobs().promise(digest, promised_until(requests.now()));
+    // Once more: what went before the promise is gone by now.
+    let layer = find(session, &requests.view(), action, name, digest)?.clone();
+    if !stays || !requests.blobs().has(digest, layer.size).await? {
+        return Err(unknown(&layer.account, name, digest));
+    }
     let mut response = described(StatusCode::OK, digest);
     set(response.headers_mut(), CONTENT_LENGTH, &layer.size.to_string());
     Ok(response)
@@ -32,8 +40,8 @@ pub async fn get(
     let blobs = session.requests.blobs();
     let wanted = range::wanted(headers, layer.size);
     let reader = match &wanted {
-        Wanted::Whole => blobs.get(digest).await?,
-        Wanted::Part(range) => blobs.get_range(digest, range.clone()).await?,
+        Wanted::Whole => blobs.get(digest, layer.size).await?,
+        Wanted::Part(range) => blobs.get_range(digest, layer.size, range.clone()).await?,
         Wanted::Outside => return Err(RegistryError::BlobRange { size: layer.size }),
     };
     let reader = reader.ok_or_else(|| unknown(&layer.account, name, digest))?;

@@ -25,6 +25,10 @@ pub fn stream(content: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -
     StreamBody::new(content.map_ok(Frame::data)).boxed_unsync()
 }
 
+pub fn full(bytes: Bytes) -> Body {
+    Full::from(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
 /// An answer without a body.
 pub fn bare(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(empty());
@@ -39,7 +43,7 @@ pub fn bare(status: StatusCode) -> Response<Body> {
 pub fn json(status: StatusCode, document: &serde_json::Value) -> Response<Body> {
     let bytes = document.to_string();
     let length = HeaderValue::from(bytes.len());
-    let mut response = Response::new(Full::from(bytes).map_err(|never| match never {}).boxed_unsync());
+    let mut response = Response::new(full(bytes.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CONTENT_LENGTH, length);

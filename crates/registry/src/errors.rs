@@ -11,6 +11,7 @@ use http::header::{CONTENT_RANGE, LOCATION, RANGE};
 use http::{Response, StatusCode};
 use oci::DigestError;
 use plan::image::{IdRefusal, Refusal};
+use plan::upload::UploadRefusal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -36,6 +37,8 @@ pub enum RegistryError {
         "The layer with digest '{digest}' does not exist within the repository with name '{name}' in the registry with id '{account}'"
     )]
     BlobUnknown { digest: String, name: String, account: String },
+    #[error("the bytes of manifest {0} are lost or damaged: push the image again")]
+    ManifestLost(String),
     #[error("the range is outside the blob's {size} bytes")]
     BlobRange { size: u64 },
     #[error("The upload with id '{0}' does not exist")]
@@ -59,6 +62,12 @@ pub enum RegistryError {
 
 impl From<Refusal> for RegistryError {
     fn from(refusal: Refusal) -> Self {
+        Self::Api(refusal.into())
+    }
+}
+
+impl From<UploadRefusal> for RegistryError {
+    fn from(refusal: UploadRefusal) -> Self {
         Self::Api(refusal.into())
     }
 }
@@ -99,6 +108,7 @@ impl RegistryError {
             Self::Digest(_) | Self::NoDigest => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             Self::PageSize(_) => (StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID"),
             Self::BlobUnknown { .. } => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+            Self::ManifestLost(_) => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
             Self::BlobRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
             Self::UploadUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
             Self::UploadRange { .. } | Self::ContentRange(_) => {
@@ -154,6 +164,7 @@ fn of_api(error: &ApiError) -> (StatusCode, &'static str) {
         "RepositoryNotFoundException" => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
         "ImageNotFound" => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
         "UploadNotFoundException" => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
+        "ImageTagAlreadyExistsException" => (StatusCode::BAD_REQUEST, "TAG_INVALID"),
         "EmptyUploadException" => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
         "InvalidLayerException" | "ImageDigestDoesNotMatchException" => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
         "LayersNotFoundException" | "ReferencedImagesNotFoundException" => {

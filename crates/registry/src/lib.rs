@@ -89,13 +89,13 @@ async fn serve(requests: &Requests, request: Request<Incoming>, meta: Meta) -> R
         (Route::Tags { name }, "GET") => lists::tags(&session, &name, &query),
         (Route::Referrers { name, digest }, "GET") => referrers::list(&session, &name, &digest, &query).await,
         (Route::Manifest { name, reference }, "GET") => manifests::get(&session, &name, reference).await,
-        (Route::Manifest { name, reference }, "HEAD") => manifests::head(&session, &name, reference),
+        (Route::Manifest { name, reference }, "HEAD") => manifests::head(&session, &name, reference).await,
         (Route::Manifest { name, reference }, "PUT") => {
             manifests::put(&session, &name, reference, headers, incoming).await
         }
         (Route::Manifest { name, reference }, "DELETE") => manifests::delete(&session, &name, reference).await,
         (Route::Blob { name, digest }, "GET") => blobs::get(&session, &name, &digest, headers).await,
-        (Route::Blob { name, digest }, "HEAD") => blobs::head(&session, &name, &digest),
+        (Route::Blob { name, digest }, "HEAD") => blobs::head(&session, &name, &digest).await,
         (Route::Uploads { name }, "POST") => uploads::start(&session, &name, &query, incoming).await,
         (Route::Upload { name, id }, "GET") => uploads::status(&session, &name, &id).await,
         (Route::Upload { name, id }, "PATCH") => uploads::append(&session, &name, &id, headers, incoming).await,

@@ -7,15 +7,16 @@ use crate::range;
 use crate::route::Reference;
 use crate::session::Session;
 use crate::set;
+use ::blobs::BlobError;
 use base::ApiError;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
-use oci::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
-use oci::{Descriptor, Digest};
-use plan::image::{ImageId, Pushed, Removal, pull_is_recorded, within};
+use oci::Digest;
+use oci::manifest::{self, MANIFEST_BYTES_MAX};
+use plan::image::{ImageId, Pushed, Refusal, Removal, pull_is_recorded, within};
 use request::Cx;
 use serde_json::{Value, json};
 use state::{IMAGE_TAGS, IMAGES, Image, Repository};
@@ -26,19 +27,25 @@ const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// Rows that one transaction may take away: one more is its audit record.
 const ROWS_MAX: usize = CHANGED_ROWS_MAX - 1;
 
-pub fn head(session: &Session, name: &str, reference: Reference) -> Result<Response<Body>, RegistryError> {
-    Ok(described(&find(session, name, reference)?))
+pub async fn head(session: &Session, name: &str, reference: Reference) -> Result<Response<Body>, RegistryError> {
+    let image = find(session, name, reference)?;
+    // A push that hears that the image is here does not send it, and never heals what is damaged.
+    if !session.requests.blobs().has(&image.digest.parse()?, image.manifest_size).await? {
+        return Err(RegistryError::ManifestLost(image.digest));
+    }
+    Ok(described(&image))
 }
 
 pub async fn get(session: &Session, name: &str, reference: Reference) -> Result<Response<Body>, RegistryError> {
     let image = find(session, name, reference)?;
-    let digest: Digest = image.digest.parse()?;
-    let Some(reader) = session.requests.blobs().get(&digest).await? else {
-        return Err(ApiError::server("ServerException", format!("the bytes of manifest {digest} are lost")).into());
+    let bytes = match session.requests.blobs().get_bytes(&image.digest.parse()?, MANIFEST_BYTES_MAX as u64).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) | Err(BlobError::Damaged(_)) => return Err(RegistryError::ManifestLost(image.digest)),
+        Err(error) => return Err(error.into()),
     };
     record_pull(session, &image).await;
     let mut response = described(&image);
-    *response.body_mut() = body::stream(reader.into_stream());
+    *response.body_mut() = body::full(bytes);
     Ok(response)
 }
 
@@ -103,11 +110,15 @@ pub async fn put(
         Ok(pushed) => pushed,
         Err(error) => return Err(session.refused("PutImage", &document, error).await),
     };
+    if let Some(lost) = lost(session, name, &pushed).await? {
+        return Err(session.refused("PutImage", &document, lost.into()).await);
+    }
     // Bytes before row. What is refused after this is collected as garbage.
-    session.requests.blobs().put_bytes(&digest, &bytes).await?;
+    let kept = session.requests.blobs().put_bytes(&digest, &bytes).await?;
     let subject = pushed.subject.clone();
     let put = move |tx: &mut Tx, repository: &Repository, cx: &mut Cx| put_rows(tx, repository, pushed, cx);
     session.commit("PutImage", &["ecr:PutImage"], name, &document, put).await?;
+    drop(kept);
     let mut response = body::bare(StatusCode::CREATED);
     let headers = response.headers_mut();
     set(headers, LOCATION, &format!("/v2/{name}/manifests/{digest}"));
@@ -116,6 +127,16 @@ pub async fn put(
         set(headers, SUBJECT, &subject);
     }
     Ok(response)
+}
+
+/// Why the push is refused when a blob that the repository has by its rows is not whole on the disk.
+async fn lost(session: &Session, name: &str, pushed: &Pushed) -> Result<Option<Refusal>, RegistryError> {
+    let stored = {
+        let view = session.requests.view();
+        plan::image::stored(&view, session.repository(&view, "ecr:PutImage", name)?, pushed)
+    };
+    let lost = session.requests.blobs().missing(stored).await?;
+    Ok(lost.map(|digest| Refusal::layer_lost(digest.as_str(), name, &session.caller.account)))
 }
 
 async fn read(headers: &HeaderMap, incoming: Incoming) -> Result<Bytes, RegistryError> {
@@ -149,23 +170,8 @@ fn pushed(bytes: &[u8], content_type: Option<&str>, reference: &Reference) -> Re
             return Err(ApiError::client("ImageDigestDoesNotMatchException", text));
         }
     };
-    let facts = facts(&manifest, &digest, bytes.len() as u64, tag);
-    Ok((digest, facts))
-}
-
-fn facts(manifest: &Manifest, digest: &Digest, manifest_bytes: u64, tag: Option<String>) -> Pushed {
-    let text = |descriptor: &Descriptor| descriptor.digest.to_string();
-    Pushed {
-        digest: digest.to_string(),
-        media_type: manifest.media_type().to_owned(),
-        artifact_type: manifest.artifact_type().map(str::to_owned),
-        subject: manifest.subject().map(text),
-        content_bytes: manifest.content_bytes(),
-        manifest_bytes,
-        children: manifest.children().iter().map(text).collect(),
-        blobs: manifest.blobs().map(text).collect(),
-        tag,
-    }
+    let pushed = Pushed::new(&manifest, &digest, bytes.len(), tag);
+    Ok((digest, pushed))
 }
 
 /// Answers what the audit record shows as the API's response.

@@ -5,6 +5,7 @@ use crate::errors::RegistryError;
 use crate::query::Query;
 use crate::session::Session;
 use crate::set;
+use ::blobs::BlobError;
 use http::header::{CONTENT_TYPE, HeaderName, LINK};
 use http::{Response, StatusCode};
 use oci::manifest::{self, MANIFEST_BYTES_MAX};
@@ -68,7 +69,11 @@ async fn describe(session: &Session, image: &Image) -> Result<Value, RegistryErr
     let digest: Digest = image.digest.parse()?;
     let mut descriptor = Descriptor::new(&image.media_type, digest.clone(), image.manifest_size);
     descriptor.artifact_type = image.artifact_type.clone();
-    let bytes = session.requests.blobs().get_bytes(&digest, MANIFEST_BYTES_MAX as u64).await?;
+    // One that is damaged is listed still: it is pulled, and told of, by its digest.
+    let bytes = match session.requests.blobs().get_bytes(&digest, MANIFEST_BYTES_MAX as u64).await {
+        Err(BlobError::Damaged(_)) => None,
+        bytes => bytes?,
+    };
     let manifest = bytes.and_then(|bytes| manifest::parse(&bytes, Some(&image.media_type)).ok());
     if let Some(manifest) = manifest {
         descriptor.annotations = manifest.annotations().clone();

@@ -9,23 +9,21 @@ use crate::query::Query;
 use crate::range;
 use crate::session::Session;
 use crate::set;
-use ::blobs::{BlobError, Staged};
-use base::ApiError;
+use ::blobs::{BlobError, Kept, Staged};
 use http::header::{HeaderName, LOCATION, RANGE};
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 use oci::Digest;
 use oci::reference::is_repository;
+use plan::garbage::promised_until;
 use plan::image::within;
+use plan::upload::{self, PART_BYTES, UploadRefusal};
 use request::Cx;
 use serde_json::{Value, json};
-use state::{LAYERS, Layer, Repository, UPLOADS, Upload};
+use state::{LAYERS, Layer, Repository, UPLOADS};
 use store::{Table, Tx};
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
-
-/// Bytes of a part, as InitiateLayerUpload tells them; over HTTP a chunk may have any size.
-const PART_BYTES: u64 = 10 * 1024 * 1024;
 
 /// POST: mounts a blob, takes a whole one, or starts an upload.
 pub async fn start(
@@ -56,14 +54,7 @@ async fn initiate(session: &Session, name: &str) -> Result<String, RegistryError
     let document = json!({"registryId": session.caller.account, "repositoryName": name});
     let put = |tx: &mut Tx, repository: &Repository, cx: &mut Cx| {
         let id = cx.names.uuid();
-        let upload = Upload {
-            account: repository.account.clone(),
-            region: repository.region.clone(),
-            repository: repository.name.clone(),
-            id: id.clone(),
-            created_at: cx.now,
-        };
-        tx.put(UPLOADS, upload);
+        tx.put(UPLOADS, upload::begin(repository, id.clone(), cx.now));
         Ok(json!({"uploadId": id, "partSize": PART_BYTES}))
     };
     let started = session.commit("InitiateLayerUpload", &["ecr:InitiateLayerUpload"], name, &document, put).await?;
@@ -78,7 +69,7 @@ async fn mount(
     digest: &Digest,
     from: &str,
 ) -> Result<Option<Response<Body>>, RegistryError> {
-    let Some(source) = mountable(session, digest, from) else { return Ok(None) };
+    let Some(source) = mountable(session, digest, from).await? else { return Ok(None) };
     let document = json!({
         "registryId": session.caller.account, "repositoryName": name, "layerDigests": [digest], "mountedFrom": from,
     });
@@ -95,10 +86,22 @@ async fn mount(
     Ok((!mounted["layerDigest"].is_null()).then(|| created(name, digest)))
 }
 
-fn mountable(session: &Session, digest: &Digest, from: &str) -> Option<Layer> {
-    let view = session.requests.view();
-    let repository = is_repository(from).then(|| session.repository(&view, "ecr:GetDownloadUrlForLayer", from))?;
-    view.get(LAYERS, &within(repository.ok()?).push(digest.as_str())).cloned()
+/// The layer as another repository has it, kept for as long as a push takes.
+async fn mountable(session: &Session, digest: &Digest, from: &str) -> Result<Option<Layer>, RegistryError> {
+    let (requests, found) = (&session.requests, || {
+        let view = session.requests.view();
+        let repository = session.repository(&view, "ecr:GetDownloadUrlForLayer", from).ok()?;
+        view.get(LAYERS, &within(repository).push(digest.as_str())).cloned()
+    });
+    if !is_repository(from) || found().is_none() {
+        return Ok(None);
+    }
+    let stays = requests.blobs().promise(digest, promised_until(requests.now()));
+    // Once more: what went before the promise is gone by now.
+    match found() {
+        Some(layer) if stays && requests.blobs().has(digest, layer.size).await? => Ok(Some(layer)),
+        _ => Ok(None),
+    }
 }
 
 /// GET: how much of the upload is here.
@@ -154,8 +157,7 @@ async fn resume(session: &Session, action: &'static str, name: &str, id: &str) -
     {
         let view = session.requests.view();
         let repository = session.repository(&view, action, name)?;
-        let row = view.get(UPLOADS, &within(repository).push(id));
-        row.ok_or_else(|| RegistryError::UploadUnknown(id.to_owned()))?;
+        upload::find(&view, repository, id)?;
     }
     Ok(session.requests.blobs().resume(id).await?)
 }
@@ -199,46 +201,45 @@ async fn complete(
     let document = json!({
         "registryId": session.caller.account, "repositoryName": name, "uploadId": id, "layerDigests": [digest],
     });
-    let size = match keep(session, name, id, staged, &digest).await? {
-        Ok(size) => size,
-        Err(error) => return Err(session.refused("CompleteLayerUpload", &document, error).await),
+    let kept = match keep(session, name, id, staged, &digest).await? {
+        Ok(kept) => kept,
+        Err(refusal) => return Err(session.refused("CompleteLayerUpload", &document, refusal.into()).await),
     };
-    let (upload, kept) = (id.to_owned(), digest.clone());
+    session.requests.blobs().promise(&digest, promised_until(session.requests.now()));
+    let (upload, layer, size) = (id.to_owned(), digest.clone(), kept.size);
     let put = move |tx: &mut Tx, repository: &Repository, cx: &mut Cx| {
         if tx.delete(UPLOADS, &within(repository).push(&upload)).is_none() {
-            return Err(not_found(&upload, &repository.name, &repository.account));
+            return Err(UploadRefusal::not_found(repository, &upload).into());
         }
-        put_layer(tx, repository, kept.as_str(), size, cx);
+        put_layer(tx, repository, layer.as_str(), size, cx);
         Ok(json!({
             "registryId": repository.account, "repositoryName": repository.name,
-            "uploadId": upload, "layerDigest": kept,
+            "uploadId": upload, "layerDigest": layer,
         }))
     };
     session.commit("CompleteLayerUpload", &["ecr:CompleteLayerUpload"], name, &document, put).await?;
+    drop(kept);
     Ok(created(name, &digest))
 }
 
-/// The blob's size once it is kept; inside, why its content cannot be.
+/// The blob in its place; inside, why its content cannot be.
 async fn keep(
     session: &Session,
     name: &str,
     id: &str,
     staged: Staged,
     digest: &Digest,
-) -> Result<Result<u64, ApiError>, RegistryError> {
+) -> Result<Result<Kept, UploadRefusal>, RegistryError> {
     if staged.is_empty() {
-        let text = format!(
-            "The upload with id '{id}' in the repository with name '{name}' in registry with id '{}' cannot be completed because it does not have any parts",
-            session.caller.account
-        );
-        return Ok(Err(ApiError::client("EmptyUploadException", text)));
+        let (id, name, account) = (id.to_owned(), name.to_owned(), session.caller.account.clone());
+        return Ok(Err(UploadRefusal::Empty { id, name, account }));
     }
     match staged.finish(digest).await {
-        Ok(size) => Ok(Ok(size)),
+        Ok(kept) => Ok(Ok(kept)),
         Err(error @ BlobError::DigestMismatch { .. }) => {
             // The content is gone, so its row goes too.
             forget(session, name, id).await?;
-            Ok(Err(ApiError::client("InvalidLayerException", error.to_string())))
+            Ok(Err(UploadRefusal::InvalidLayer(error.to_string())))
         }
         Err(error) => Err(error.into()),
     }
@@ -253,27 +254,10 @@ async fn forget(session: &Session, name: &str, id: &str) -> Result<(), RegistryE
     Ok(session.requests.transact(delete).await?)
 }
 
-/// The row that gives a blob to a repository; one that is there stays.
 fn put_layer(tx: &mut Tx, repository: &Repository, digest: &str, size: u64, cx: &Cx) {
-    if tx.get(LAYERS, &within(repository).push(digest)).is_some() {
-        return;
+    if let Some(layer) = upload::layer(tx, repository, digest, size, cx.now) {
+        tx.put(LAYERS, layer);
     }
-    let layer = Layer {
-        account: repository.account.clone(),
-        region: repository.region.clone(),
-        repository: repository.name.clone(),
-        digest: digest.to_owned(),
-        size,
-        uploaded_at: cx.now,
-    };
-    tx.put(LAYERS, layer);
-}
-
-fn not_found(id: &str, name: &str, account: &str) -> ApiError {
-    let text = format!(
-        "The upload with id '{id}' in the repository with name '{name}' in registry with id '{account}' does not exist"
-    );
-    ApiError::client("UploadNotFoundException", text)
 }
 
 fn location(name: &str, id: &str) -> String {

@@ -2,6 +2,7 @@
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use store::{Key, key, table};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,5 +38,7 @@ impl Image {
 table! {
     pub IMAGES: (account, region, repository, digest) => Image, kind = 0x0202, version = 1,
     by BY_CHILD(|image| image.children.iter().map(|child| image.beside(child)).collect::<Vec<_>>()),
-    by BY_SUBJECT(|image| image.subject.as_ref().map(|subject| image.beside(subject)))
+    by BY_SUBJECT(|image| image.subject.as_ref().map(|subject| image.beside(subject))),
+    by BY_BLOB(|image| image.blobs.iter().map(|blob| image.beside(blob)).collect::<BTreeSet<_>>()),
+    by BY_DIGEST(|image| Some(key![image.digest]))
 }

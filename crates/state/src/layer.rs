@@ -2,7 +2,7 @@
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::table;
+use store::{key, table};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
@@ -16,5 +16,6 @@ pub struct Layer {
 }
 
 table! {
-    pub LAYERS: (account, region, repository, digest) => Layer, kind = 0x0204, version = 1
+    pub LAYERS: (account, region, repository, digest) => Layer, kind = 0x0204, version = 1,
+    by BY_DIGEST(|layer| Some(key![layer.digest]))
 }

@@ -14,6 +14,7 @@
 //! This room does not know what the rows mean to an operation, a plan or a wire.
 
 mod access_key;
+mod account_setting;
 mod cluster;
 mod container_instance;
 mod image;
@@ -29,6 +30,7 @@ mod task_definition;
 mod upload;
 
 pub use access_key::{ACCESS_KEYS, AccessKey, KeyOwner};
+pub use account_setting::{ACCOUNT_SETTINGS, AccountSetting};
 pub use cluster::{CLUSTERS, Cluster, ClusterStatus};
 pub use container_instance::{CONTAINER_INSTANCES, ContainerInstance, InstanceStatus, Resources};
 pub use image::{IMAGES, Image};
@@ -80,6 +82,7 @@ pub fn schema() -> Schema {
         .with(TASKS)
         .with(CONTAINER_INSTANCES)
         .with(RUN_TOKENS)
+        .with(ACCOUNT_SETTINGS)
         .with(REPOSITORIES)
         .with(IMAGES)
         .with(IMAGE_TAGS)

@@ -12,6 +12,17 @@ pub struct Repository {
     pub name: String,
     pub created_at: Timestamp,
     pub tags: Tags,
+    #[serde(default)]
+    pub mutability: TagMutability,
+}
+
+/// Which image tags may be moved to another image: mutable ones, and all are unless it says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagMutability {
+    /// What holds for tags that no exclusion matches.
+    pub immutable: bool,
+    /// Wildcards, `*` for any run of characters: for tags that match, the opposite holds.
+    pub exclusions: Vec<String>,
 }
 
 impl Repository {

@@ -12,6 +12,9 @@ pub struct Upload {
     /// A UUID.
     pub id: String,
     pub created_at: Timestamp,
+    /// Where the first part of UploadLayerPart ended that was too short for any but the last, in bytes.
+    #[serde(default)]
+    pub short_part_end: Option<u64>,
 }
 
 table! {

@@ -17,7 +17,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("blobs", &["oci"]),
     ("state", &["store"]),
-    ("plan", &["state", "store"]),
+    ("plan", &["oci", "state", "store"]),
     ("auth", &["state", "store", "wire"]),
     ("request", &["auth", "blobs", "plan", "state", "store", "telemetry", "wire"]),
     (SERVICES, INSIDE),

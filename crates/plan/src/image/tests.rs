@@ -1,6 +1,6 @@
 use super::{IMAGES_MAX, ImageId, PARTS_MAX, Pushed, TAGS_MAX, delete, find, pull_is_recorded, push, repository};
 use base::Timestamp;
-use state::{IMAGE_TAGS, IMAGES, Image, ImageTag, LAYERS, Layer, REPOSITORIES, Repository};
+use state::{IMAGE_TAGS, IMAGES, Image, ImageTag, LAYERS, Layer, REPOSITORIES, Repository, TagMutability};
 use store::{MemoryEngine, Store, TransactError, Tx, View};
 
 const NOW: Timestamp = Timestamp::from_secs(1_000_000);
@@ -11,7 +11,14 @@ fn names() -> (String, String, String) {
 
 fn web() -> Repository {
     let (account, region, name) = names();
-    Repository { account, region, name, created_at: NOW, tags: state::Tags::new() }
+    Repository {
+        account,
+        region,
+        name,
+        created_at: NOW,
+        tags: state::Tags::new(),
+        mutability: state::TagMutability::default(),
+    }
 }
 
 fn image(digest: &str, children: &[&str]) -> Image {
@@ -41,6 +48,10 @@ fn put(tx: &mut Tx, line: &str) {
             let digest = digest.to_owned();
             tx.put(LAYERS, Layer { account, region, repository, digest, size: 1, uploaded_at: NOW });
         }
+        ["immutable", ref exclusions @ ..] => {
+            let exclusions = exclusions.iter().map(ToString::to_string).collect();
+            tx.put(REPOSITORIES, Repository { mutability: TagMutability { immutable: true, exclusions }, ..web() });
+        }
         ["image", digest, ref children @ ..] => tx.put(IMAGES, image(digest, children)),
         ["tag", tag, digest] => {
             let (tag, digest) = (tag.to_owned(), digest.to_owned());
@@ -50,7 +61,7 @@ fn put(tx: &mut Tx, line: &str) {
     }
 }
 
-/// A view of repository `web` with a row for each line: `layer D`, `image D CHILD…`, `tag T D`.
+/// A view of repository `web` with a row for each line: `immutable EXCLUSION…`, `layer D`, `image D CHILD…`, `tag T D`.
 fn world(lines: &[String]) -> View {
     let store = Store::open(state::schema(), MemoryEngine::default()).expect("a store");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -84,7 +95,9 @@ fn check_push(text: &str, pushed: &str, expect: &str) {
         content_bytes: 7,
         ..Pushed::default()
     };
-    let got = match push(&view, &web(), pushed, NOW) {
+    let (account, region, name) = names();
+    let web = repository(&view, &account, &region, &name).expect("a repository");
+    let got = match push(&view, web, pushed, NOW) {
         Err(refusal) => refusal.to_string(),
         Ok(push) if push.is_repeat() => "repeat".to_owned(),
         Ok(push) => {
@@ -115,6 +128,16 @@ fn a_push_puts_what_is_new_and_needs_what_it_names() {
         "x / a b / v1",
         "Images with digests '[b]' required for pushing image into repository with name 'web' in the registry with id '000000000000' do not exist",
     );
+}
+
+#[test]
+fn an_immutable_tag_stays_where_it_is() {
+    let refused = "The image tag 'v1' already exists in the 'web' repository and cannot be overwritten because the repository is immutable.";
+    check_push("immutable\nimage i\nimage j\ntag v1 j", "i / / v1", refused);
+    check_push("immutable\nimage i\ntag v1 i", "i / / v1", refused);
+    check_push("immutable\nimage i\ntag v1 i", "i / / v2", "tag v2 i");
+    check_push("immutable\nimage i\ntag v1 i", "i / / ", "repeat");
+    check_push("immutable v*\nimage i\nimage j\ntag v1 j", "i / / v1", "tag v1 i");
 }
 
 #[test]

@@ -87,6 +87,7 @@ impl World {
             name: name.into(),
             created_at: self.requests.now(),
             tags: Tags::new(),
+            mutability: state::TagMutability::default(),
         };
         self.put(REPOSITORIES, row).await;
     }

@@ -95,7 +95,7 @@ async fn manifest(requests: &Requests, image: &Image) -> Result<String, ApiError
     let digest: Digest = image.digest.parse().map_err(|_| damaged())?;
     let bytes = requests.blobs().get_bytes(&digest, MANIFEST_BYTES_MAX as u64).await;
     let bytes = bytes.map_err(|error| from_blobs(&error))?.ok_or_else(damaged)?;
-    String::from_utf8(bytes).map_err(|_| damaged())
+    String::from_utf8(bytes.into()).map_err(|_| damaged())
 }
 
 fn show(id: &ImageIdentifier, image: Image, manifest: String) -> Shown {

@@ -46,7 +46,8 @@ pub fn run(tx: &mut Tx, input: CreateRepositoryRequest, cx: &mut Cx) -> Result<C
         return Err(EcrError::TooManyRepositories { account, max: REPOSITORIES_MAX }.into());
     }
     let tags = read_tags(input.tags.unwrap_or_default())?;
-    let repository = Repository { account, region, name, created_at: cx.now, tags };
+    let repository =
+        Repository { account, region, name, created_at: cx.now, tags, mutability: state::TagMutability::default() };
     let answer = shown(&repository, &cx.installation);
     tx.put(REPOSITORIES, repository);
     Ok(CreateRepositoryResponse { repository: Some(answer) })

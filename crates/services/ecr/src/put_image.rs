@@ -4,12 +4,13 @@
 use crate::commit::Commits;
 use crate::errors::{EcrError, from_blobs};
 use crate::image_ids::identifier;
-use crate::repositories::{find, resource};
+use crate::repositories::{find, registry, resource};
 use auth::Check;
 use base::ApiError;
-use oci::manifest::{self, Manifest};
-use oci::{Descriptor, Digest, reference::is_tag};
-use plan::image::Pushed;
+use blobs::Kept;
+use oci::manifest;
+use oci::{Digest, reference::is_tag};
+use plan::image::{Pushed, Refusal};
 use request::{Caller, Checks, Cx, Flow};
 use state::{IMAGE_TAGS, IMAGES};
 use store::{Tx, View};
@@ -22,13 +23,35 @@ pub fn checks(_view: &View, input: &PutImageRequest, caller: &Caller) -> Checks 
 
 pub async fn run(flow: Flow, input: PutImageRequest) -> Result<PutImageResponse, ApiError> {
     let commits = Commits::new(flow, input, checks);
-    let read = read(commits.input());
-    if let Ok((digest, _)) = &read {
-        // Bytes before row. What is refused after this is collected as garbage.
-        let bytes = commits.input().image_manifest.as_bytes();
-        commits.flow().requests.blobs().put_bytes(digest, bytes).await.map_err(|error| from_blobs(&error))?;
+    let (read, _kept) = match read(commits.input()) {
+        Ok((digest, pushed)) => keep(commits.flow(), commits.input(), &digest, pushed).await?,
+        refused => (refused.map(|(_, pushed)| pushed), None),
+    };
+    commits.commit(move |tx, input, cx| put(tx, input, cx, read?)).await
+}
+
+/// Bytes before row. What is refused after this is collected as garbage.
+async fn keep(
+    flow: &Flow,
+    input: &PutImageRequest,
+    digest: &Digest,
+    pushed: Pushed,
+) -> Result<(Result<Pushed, EcrError>, Option<Kept>), ApiError> {
+    let blobs = flow.requests.blobs();
+    let caller = &flow.cx.caller;
+    let stored = {
+        let view = flow.requests.view();
+        match find(&view, input.registry_id.as_deref(), &input.repository_name, caller) {
+            Ok(repository) => plan::image::stored(&view, repository, &pushed),
+            Err(error) => return Ok((Err(error), None)),
+        }
+    };
+    if let Some(lost) = blobs.missing(stored).await.map_err(|error| from_blobs(&error))? {
+        let account = registry(input.registry_id.as_deref(), caller);
+        return Ok((Err(Refusal::layer_lost(lost.as_str(), &input.repository_name, account).into()), None));
     }
-    commits.commit(move |tx, input, cx| put(tx, input, cx, read?.1)).await
+    let kept = blobs.put_bytes(digest, input.image_manifest.as_bytes()).await;
+    Ok((Ok(pushed), Some(kept.map_err(|error| from_blobs(&error))?)))
 }
 
 /// The manifest with its digest, once it is known to be one.
@@ -44,23 +67,8 @@ fn read(input: &PutImageRequest) -> Result<(Digest, Pushed), EcrError> {
         let reason = "must satisfy regular expression '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}'";
         return Err(EcrError::parameter("imageTag", reason));
     }
-    let pushed = pushed(&manifest, &digest, bytes.len() as u64, input.image_tag.clone());
+    let pushed = Pushed::new(&manifest, &digest, bytes.len(), input.image_tag.clone());
     Ok((digest, pushed))
-}
-
-fn pushed(manifest: &Manifest, digest: &Digest, manifest_bytes: u64, tag: Option<String>) -> Pushed {
-    let text = |descriptor: &Descriptor| descriptor.digest.to_string();
-    Pushed {
-        digest: digest.to_string(),
-        media_type: manifest.media_type().to_owned(),
-        artifact_type: manifest.artifact_type().map(str::to_owned),
-        subject: manifest.subject().map(text),
-        content_bytes: manifest.content_bytes(),
-        manifest_bytes,
-        children: manifest.children().iter().map(text).collect(),
-        blobs: manifest.blobs().map(text).collect(),
-        tag,
-    }
 }
 
 fn put(tx: &mut Tx, input: &PutImageRequest, cx: &mut Cx, pushed: Pushed) -> Result<PutImageResponse, ApiError> {
