@@ -63,6 +63,9 @@ async fn view() -> View {
         name: NAME.into(),
         status: ClusterStatus::Active,
         created_at: base::Timestamp::default(),
+        container_insights: "disabled".into(),
+        configuration: None,
+        service_connect_namespace: None,
         tags: state::Tags::new(),
     };
     let stored = store.transact(move |tx| {

@@ -12,6 +12,12 @@ pub struct Cluster {
     pub name: String,
     pub status: ClusterStatus,
     pub created_at: Timestamp,
+    /// `disabled`, `enabled` or `enhanced`.
+    pub container_insights: String,
+    /// Canonical JSON of the ClusterConfiguration, if one was given.
+    pub configuration: Option<String>,
+    /// Name or ARN, as it was given.
+    pub service_connect_namespace: Option<String>,
     pub tags: Tags,
 }
 

@@ -1,39 +1,60 @@
 //! CreateCluster: a name for tasks and container instances to belong to.
 
+use crate::cluster_settings::Changes;
 use crate::errors::EcsError;
 use crate::names::{DEFAULT_CLUSTER, NAME_CHARS_MAX, Scope, is_plain};
 use crate::show::{self, ClusterParts};
-use crate::{supported, tags};
+use crate::{settings, supported, tags};
 use auth::Check;
 use base::ApiError;
 use request::{Caller, Checks, Cx};
 use state::{CLUSTERS, Cluster, ClusterStatus};
 use store::{Tx, View, key};
-use wire::types::ecs::{ClusterSetting, CreateClusterRequest, CreateClusterResponse};
+use wire::types::ecs::{ClusterConfiguration, CreateClusterRequest, CreateClusterResponse};
 
 /// Members of the request that mean something here.
-const SUPPORTED: [&str; 3] = ["clusterName", "tags", "settings"];
+const SUPPORTED: [&str; 5] = ["clusterName", "tags", "settings", "configuration", "serviceConnectDefaults"];
 
 pub fn checks(_view: &View, input: &CreateClusterRequest, caller: &Caller) -> Checks {
     let arn = Scope::from(caller).cluster_arn(name(input)?);
-    let check = Check::new("ecs:CreateCluster", &arn);
+    let check = Check::new("ecs:CreateCluster", &arn)
+        .with("ecs:capacity-provider", input.capacity_providers.iter().flatten())
+        .with("ecs:fargate-ephemeral-storage-kms-key", fargate_key(input.configuration.as_ref()));
     Ok(tags::checks_on_create(check, "CreateCluster", &arn, &input.tags))
 }
 
 /// An ACTIVE cluster of that name is answered as it is; a deleted one begins anew.
 pub fn run(tx: &mut Tx, input: CreateClusterRequest, cx: &mut Cx) -> Result<CreateClusterResponse, ApiError> {
     supported::only(&input, &SUPPORTED, "")?;
-    input.settings.iter().flatten().try_for_each(check_setting)?;
-    let (account, region) = (cx.account().to_owned(), cx.region().to_owned());
-    let key = key![account, region, name(&input)?];
-    if tx.get(CLUSTERS, &key).is_none_or(|row| row.status == ClusterStatus::Inactive) {
-        let (name, tags) = (name(&input)?.to_owned(), tags::read(input.tags)?);
-        let status = ClusterStatus::Active;
-        tx.put(CLUSTERS, Cluster { account, region, name, status, created_at: cx.now, tags });
+    let name = name(&input)?.to_owned();
+    let key = key![cx.account(), cx.region(), name];
+    let row = new(tx, input, name, cx)?;
+    let existing = tx.get(CLUSTERS, &key).filter(|row| row.status == ClusterStatus::Active);
+    if existing.is_none() {
+        tx.put(CLUSTERS, row);
     }
     let row = tx.get(CLUSTERS, &key).ok_or(EcsError::ClusterNotFound)?;
-    let parts = ClusterParts { settings: true, tags: true, ..ClusterParts::default() };
-    Ok(CreateClusterResponse { cluster: Some(show::cluster(tx, row, parts)) })
+    let parts = ClusterParts { configurations: true, settings: true, tags: true, ..ClusterParts::default() };
+    Ok(CreateClusterResponse { cluster: Some(show::cluster(tx, row, parts)?) })
+}
+
+/// The cluster as the request has it; Container Insights are the account's unless it says.
+fn new(view: &View, input: CreateClusterRequest, name: String, cx: &Cx) -> Result<Cluster, EcsError> {
+    let insights = settings::named(settings::CONTAINER_INSIGHTS)?;
+    let insights = insights.effective(view, Scope::from(&cx.caller), &cx.caller.principal.arn());
+    let row = Cluster {
+        account: cx.account().to_owned(),
+        region: cx.region().to_owned(),
+        name,
+        status: ClusterStatus::Active,
+        created_at: cx.now,
+        container_insights: insights.value.unwrap_or_default(),
+        configuration: None,
+        service_connect_namespace: None,
+        tags: tags::read(input.tags)?,
+    };
+    let (settings, configuration) = (input.settings, input.configuration);
+    Changes { settings, configuration, service_connect: input.service_connect_defaults }.apply(row)
 }
 
 fn name(input: &CreateClusterRequest) -> Result<&str, EcsError> {
@@ -44,13 +65,7 @@ fn name(input: &CreateClusterRequest) -> Result<&str, EcsError> {
     }
 }
 
-/// Container Insights cannot be turned on yet; saying that it is off changes nothing.
-fn check_setting(setting: &ClusterSetting) -> Result<(), EcsError> {
-    match (setting.name.as_deref(), setting.value.as_deref()) {
-        (Some("containerInsights"), Some("disabled")) => Ok(()),
-        (name, value) => {
-            let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
-            Err(EcsError::FieldNotSupported(format!("settings {name}: {value}")))
-        }
-    }
+/// The key that authorisation is told of.
+pub(crate) fn fargate_key(configuration: Option<&ClusterConfiguration>) -> Option<&String> {
+    configuration?.managed_storage_configuration.as_ref()?.fargate_ephemeral_storage_kms_key_id.as_ref()
 }

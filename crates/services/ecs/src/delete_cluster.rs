@@ -29,5 +29,5 @@ pub fn run(tx: &mut Tx, input: DeleteClusterRequest, cx: &mut Cx) -> Result<Dele
     }
     tx.update(CLUSTERS, &key, |row| row.status = ClusterStatus::Inactive);
     let row = find::cluster(tx, scope, name)?;
-    Ok(DeleteClusterResponse { cluster: Some(show::cluster(tx, row, ClusterParts::default())) })
+    Ok(DeleteClusterResponse { cluster: Some(show::cluster(tx, row, ClusterParts::default())?) })
 }

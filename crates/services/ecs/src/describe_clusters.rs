@@ -24,6 +24,7 @@ pub fn run(view: &View, input: DescribeClustersRequest, cx: &mut Cx) -> Result<D
     let wants = |part: &str| input.include.iter().flatten().any(|wanted| wanted == part);
     let parts = ClusterParts {
         attachments: wants("ATTACHMENTS"),
+        configurations: wants("CONFIGURATIONS"),
         settings: wants("SETTINGS"),
         statistics: wants("STATISTICS"),
         tags: wants("TAGS"),
@@ -32,7 +33,7 @@ pub fn run(view: &View, input: DescribeClustersRequest, cx: &mut Cx) -> Result<D
     for given in asked(&input)? {
         let found = scope.cluster(Some(&given)).and_then(|name| find::cluster(view, scope, name));
         match found {
-            Ok(row) => clusters.push(show::cluster(view, row, parts)),
+            Ok(row) => clusters.push(show::cluster(view, row, parts)?),
             Err(_) => failures.push(show::failure(arn(scope, &given), show::MISSING)),
         }
     }

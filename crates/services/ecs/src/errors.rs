@@ -15,6 +15,14 @@ pub enum EcsError {
     ClusterNotActive,
     #[error("Cluster name contains invalid characters. Use 1 to 255 letters, digits, hyphens and underscores.")]
     ClusterName,
+    #[error("Cluster setting {name} cannot be '{value}'. Use containerInsights with disabled, enabled or enhanced.")]
+    ClusterSetting { name: String, value: String },
+    #[error("executeCommandConfiguration with logging OVERRIDE needs a logConfiguration.")]
+    ExecLogConfigurationMissing,
+    #[error("executeCommandConfiguration has a logConfiguration, which takes logging OVERRIDE.")]
+    ExecLogConfigurationAlone,
+    #[error("A Service Connect namespace is named by its ARN, or by up to 1024 characters without <, >, \" and /.")]
+    Namespace,
     #[error("The Cluster cannot be deleted while Container Instances are active.")]
     ClusterContainsContainerInstances,
     #[error("The Cluster cannot be deleted while Tasks are active.")]
@@ -45,12 +53,28 @@ pub enum EcsError {
     ServiceNotFound,
 
     // Lists
-    #[error("maxResults must be between 1 and 100.")]
-    MaxResults,
+    #[error("maxResults must be between 1 and {0}.")]
+    MaxResults(usize),
     #[error("Invalid token. Use the nextToken of the previous answer, unchanged.")]
     Token,
     #[error("startedBy must be the only filter. Remove the others and try again.")]
     StartedByAlone,
+
+    // Account settings
+    #[error("There is no account setting '{0}'.")]
+    SettingUnknown(String),
+    #[error("Invalid value '{value}' for account setting {name}. Use {}.", .allowed.join(" or "))]
+    SettingValue { name: &'static str, value: String, allowed: &'static [&'static str] },
+    #[error("Account setting {0} is managed by AWS and cannot be changed here.")]
+    SettingReadOnly(&'static str),
+    #[error("Account setting {0} can be changed for the root user alone. Leave principalArn out.")]
+    SettingOfRoot(&'static str),
+    #[error("'{0}' is not the ARN of a user, a role or the root user of this account.")]
+    SettingPrincipal(String),
+    #[error("Only the root user can see or change the account settings of another principal.")]
+    SettingOfOther,
+    #[error("To filter by value, give the name of the account setting too.")]
+    SettingValueAlone,
 
     // Tags
     #[error("A tag needs a key.")]
@@ -153,6 +177,7 @@ impl EcsError {
             Self::ClusterContainsTasks => "ClusterContainsTasksException",
             Self::ServiceNotFound => "ServiceNotFoundException",
             Self::ResourceNotFound => "ResourceNotFoundException",
+            Self::SettingOfOther => "AccessDeniedException",
             Self::TokenConflict { .. } => "ConflictException",
             Self::LaunchType(_) | Self::Awsvpc => "UnsupportedFeatureException",
             Self::Stored(_) => "ServerException",

@@ -5,6 +5,8 @@
 //! | [`errors`] | every error, its code and text |
 //! | `names`, `find` | how callers name things, and the rows behind the names |
 //! | `definition`, `overrides` | task definitions as they are registered, and as a run changes them |
+//! | `cluster_settings` | what clusters are set to |
+//! | `settings` | account settings: what there is to choose, and what holds for whom |
 //! | `supported` | the refusal of what means nothing here yet |
 //! | `reports` | agents' reports in plan's words |
 //! | `show`, `tags`, `tagged`, `paging` | rows as the API shows them |
@@ -12,6 +14,7 @@
 //! This room does not know where tasks should go or what a report makes of them (plan does), how
 //! nodes hear of their tasks (control does), HTTP, or other services.
 
+mod cluster_settings;
 mod definition;
 pub mod errors;
 mod find;
@@ -20,12 +23,14 @@ mod overrides;
 mod paging;
 mod reports;
 mod roles;
+mod settings;
 mod show;
 mod supported;
 mod tagged;
 mod tags;
 
 pub mod create_cluster;
+pub mod delete_account_setting;
 pub mod delete_cluster;
 pub mod delete_task_definitions;
 pub mod deregister_container_instance;
@@ -35,12 +40,15 @@ pub mod describe_container_instances;
 pub mod describe_task_definition;
 pub mod describe_tasks;
 pub mod discover_poll_endpoint;
+pub mod list_account_settings;
 pub mod list_clusters;
 pub mod list_container_instances;
 pub mod list_tags_for_resource;
 pub mod list_task_definition_families;
 pub mod list_task_definitions;
 pub mod list_tasks;
+pub mod put_account_setting;
+pub mod put_account_setting_default;
 pub mod register_container_instance;
 pub mod register_task_definition;
 pub mod run_task;
@@ -49,6 +57,8 @@ pub mod submit_container_state_change;
 pub mod submit_task_state_change;
 pub mod tag_resource;
 pub mod untag_resource;
+pub mod update_cluster;
+pub mod update_cluster_settings;
 pub mod update_container_instances_state;
 
 #[cfg(test)]

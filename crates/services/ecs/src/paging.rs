@@ -18,10 +18,16 @@ pub(crate) struct Page {
 
 impl Page {
     pub fn new(max_results: Option<i32>, token: Option<&str>) -> Result<Self, EcsError> {
+        Self::within(PAGE_MAX, max_results, token)
+    }
+
+    /// A page of at most `limit_max` entries.
+    pub fn within(limit_max: usize, max_results: Option<i32>, token: Option<&str>) -> Result<Self, EcsError> {
         let limit = match max_results {
-            None => PAGE_MAX,
+            None => limit_max,
             Some(most) => {
-                usize::try_from(most).ok().filter(|most| (1..=PAGE_MAX).contains(most)).ok_or(EcsError::MaxResults)?
+                let fits = usize::try_from(most).ok().filter(|most| (1..=limit_max).contains(most));
+                fits.ok_or(EcsError::MaxResults(limit_max))?
             }
         };
         Ok(Self { limit, after: token.filter(|token| !token.is_empty()).map(open).transpose()? })

@@ -5,6 +5,7 @@ mod definitions;
 mod instances;
 mod permissions;
 mod reports;
+mod settings;
 mod tagging;
 mod tasks;
 
@@ -19,6 +20,7 @@ use store::{MemoryEngine, Store, TransactError, View, key};
 
 static OPERATIONS: &[Entry] = &[
     tx!(ecs, create_cluster, "CreateCluster"),
+    tx!(ecs, delete_account_setting, "DeleteAccountSetting"),
     tx!(ecs, delete_cluster, "DeleteCluster"),
     tx!(ecs, delete_task_definitions, "DeleteTaskDefinitions"),
     tx!(ecs, deregister_container_instance, "DeregisterContainerInstance"),
@@ -28,12 +30,15 @@ static OPERATIONS: &[Entry] = &[
     read!(ecs, describe_task_definition, "DescribeTaskDefinition"),
     read!(ecs, describe_tasks, "DescribeTasks"),
     read!(ecs, discover_poll_endpoint, "DiscoverPollEndpoint"),
+    read!(ecs, list_account_settings, "ListAccountSettings"),
     read!(ecs, list_clusters, "ListClusters"),
     read!(ecs, list_container_instances, "ListContainerInstances"),
     read!(ecs, list_tags_for_resource, "ListTagsForResource"),
     read!(ecs, list_task_definition_families, "ListTaskDefinitionFamilies"),
     read!(ecs, list_task_definitions, "ListTaskDefinitions"),
     read!(ecs, list_tasks, "ListTasks"),
+    tx!(ecs, put_account_setting, "PutAccountSetting"),
+    tx!(ecs, put_account_setting_default, "PutAccountSettingDefault"),
     tx!(ecs, register_container_instance, "RegisterContainerInstance"),
     tx!(ecs, register_task_definition, "RegisterTaskDefinition"),
     tx!(ecs, run_task, "RunTask"),
@@ -42,6 +47,8 @@ static OPERATIONS: &[Entry] = &[
     tx!(ecs, submit_task_state_change, "SubmitTaskStateChange"),
     tx!(ecs, tag_resource, "TagResource"),
     tx!(ecs, untag_resource, "UntagResource"),
+    tx!(ecs, update_cluster, "UpdateCluster"),
+    tx!(ecs, update_cluster_settings, "UpdateClusterSettings"),
     tx!(ecs, update_container_instances_state, "UpdateContainerInstancesState"),
 ];
 

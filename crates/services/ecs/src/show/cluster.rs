@@ -1,13 +1,18 @@
 use super::int;
+use crate::errors::EcsError;
+use crate::settings::CONTAINER_INSIGHTS;
 use crate::tags;
 use state::{CONTAINER_INSTANCES, Cluster, InstanceStatus, LastStatus, TASKS};
 use store::{View, key};
-use wire::types::ecs::{Cluster as Shown, ClusterSetting, KeyValuePair};
+use wire::types::ecs::{
+    Cluster as Shown, ClusterConfiguration, ClusterServiceConnectDefaults, ClusterSetting, KeyValuePair,
+};
 
 /// What `include` asks for beyond the plain cluster.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ClusterParts {
     pub attachments: bool,
+    pub configurations: bool,
     pub settings: bool,
     pub statistics: bool,
     pub tags: bool,
@@ -27,11 +32,15 @@ const ZERO_STATISTICS: [&str; 10] = [
     "drainingExternalServiceCount",
 ];
 
-pub(crate) fn cluster(view: &View, row: &Cluster, parts: ClusterParts) -> Shown {
+pub(crate) fn cluster(view: &View, row: &Cluster, parts: ClusterParts) -> Result<Shown, EcsError> {
     let (running, pending) = tasks(view, row);
-    Shown {
+    let configuration = row.configuration.as_deref().filter(|_| parts.configurations);
+    let configuration = configuration.map(serde_json::from_str::<ClusterConfiguration>).transpose();
+    let namespace = row.service_connect_namespace.clone();
+    Ok(Shown {
         cluster_arn: Some(row.arn().to_string()),
         cluster_name: Some(row.name.clone()),
+        configuration: configuration.map_err(|error| EcsError::Stored(error.to_string()))?,
         status: Some(row.status.as_str().to_owned()),
         registered_container_instances_count: Some(int(instances(view, row))),
         running_tasks_count: Some(int(running)),
@@ -39,12 +48,14 @@ pub(crate) fn cluster(view: &View, row: &Cluster, parts: ClusterParts) -> Shown 
         active_services_count: Some(0),
         statistics: Some(if parts.statistics { statistics(running, pending) } else { Vec::new() }),
         tags: Some(if parts.tags { tags::show(&row.tags) } else { Vec::new() }),
-        settings: Some(if parts.settings { settings() } else { Vec::new() }),
+        settings: Some(if parts.settings { settings(row) } else { Vec::new() }),
         capacity_providers: Some(Vec::new()),
         default_capacity_provider_strategy: Some(Vec::new()),
         attachments: parts.attachments.then(Vec::new),
+        service_connect_defaults: namespace
+            .map(|namespace| ClusterServiceConnectDefaults { namespace: Some(namespace) }),
         ..Shown::default()
-    }
+    })
 }
 
 /// Running and pending tasks.
@@ -68,6 +79,6 @@ fn statistics(running: usize, pending: usize) -> Vec<KeyValuePair> {
     counted.into_iter().chain(ZERO_STATISTICS.map(|name| pair(name, 0))).collect()
 }
 
-fn settings() -> Vec<ClusterSetting> {
-    vec![ClusterSetting { name: Some("containerInsights".to_owned()), value: Some("disabled".to_owned()) }]
+fn settings(row: &Cluster) -> Vec<ClusterSetting> {
+    vec![ClusterSetting { name: Some(CONTAINER_INSIGHTS.to_owned()), value: Some(row.container_insights.clone()) }]
 }

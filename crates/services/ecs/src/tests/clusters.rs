@@ -23,8 +23,10 @@ async fn what_a_cluster_cannot_have_is_refused() {
         json!({ "clusterName": "a b" }),
         json!({ "clusterName": "x".repeat(256) }),
         json!({ "capacityProviders": ["FARGATE"] }),
-        json!({ "settings": [{ "name": "containerInsights", "value": "enabled" }] }),
-        json!({ "configuration": { "executeCommandConfiguration": { "logging": "DEFAULT" } } }),
+        json!({ "settings": [{ "name": "containerInsights", "value": "on" }] }),
+        json!({ "configuration": { "executeCommandConfiguration": { "logging": "OVERRIDE" } } }),
+        json!({ "configuration": { "executeCommandConfiguration": { "logConfiguration": { "s3BucketName": "b" } } } }),
+        json!({ "serviceConnectDefaults": { "namespace": "a/b" } }),
         json!({ "tags": [{ "key": "a" }, { "key": "a", "value": "b" }] }),
         json!({ "tags": [{ "key": "AWS:a", "value": "b" }] }),
         json!({ "tags": [{ "value": "b" }] }),
@@ -128,5 +130,36 @@ async fn a_cluster_that_is_not_there_is_told_apart_from_a_bad_name() {
                 "{operation} {cluster}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_cluster_is_set_to_is_kept_until_it_is_set_anew() {
+    let service = Service::new();
+    let exec = |logging: &str| json!({ "executeCommandConfiguration": { "logging": logging, "kmsKeyId": "key" } });
+    let created = json!({ "configuration": exec("NONE"), "serviceConnectDefaults": { "namespace": "internal" } });
+    let first = service.ok("CreateCluster", created).await["cluster"].clone();
+    assert_eq!((&first["configuration"], &first["settings"][0]["value"]), (&exec("NONE"), &json!("disabled")));
+    let insights = json!({ "cluster": "default", "settings": [{ "name": "containerInsights", "value": "enhanced" }] });
+    let second = service.ok("UpdateClusterSettings", insights).await["cluster"].clone();
+    assert_eq!(second["settings"], json!([{ "name": "containerInsights", "value": "enhanced" }]));
+    let third = json!({ "cluster": "default", "configuration": exec("DEFAULT") });
+    let third = service.ok("UpdateCluster", third).await["cluster"].clone();
+    assert_eq!(third["serviceConnectDefaults"], json!({ "namespace": "internal" }));
+    let all = service.ok("DescribeClusters", json!({ "include": ["CONFIGURATIONS", "SETTINGS"] })).await;
+    assert_json_snapshot!("set", all["clusters"][0]);
+    let plain = service.ok("DescribeClusters", json!({})).await["clusters"][0].clone();
+    assert_eq!((plain.get("configuration"), &plain["settings"]), (None, &json!([])));
+    let away = json!({ "cluster": "default", "serviceConnectDefaults": { "namespace": "" } });
+    assert_eq!(service.ok("UpdateCluster", away).await["cluster"].get("serviceConnectDefaults"), None);
+    for (operation, input, expected) in [
+        ("UpdateCluster", json!({ "cluster": "none" }), "ClusterNotFoundException: Cluster not found."),
+        (
+            "UpdateClusterSettings",
+            json!({ "cluster": "default", "settings": [] }),
+            "InvalidParameterException: settings cannot be empty.",
+        ),
+    ] {
+        assert_eq!(service.err(operation, input).await, expected);
     }
 }

@@ -39,6 +39,8 @@ async fn every_operation_asks() {
     let sized = json!({ "cpu": "256", "memory": "512", "requiresCompatibilities": ["EC2"], "tags": tags });
     let run = json!({ "taskDefinition": "web", "tags": tags, "overrides": { "taskRoleArn": "other" } });
     let arn = format!("arn:aws:ecs:us-east-1:000000000000:container-instance/default/{id}");
+    let setting = json!({ "name": "containerInsights", "value": "enabled" });
+    let storage = json!({ "managedStorageConfiguration": { "fargateEphemeralStorageKmsKeyId": "key" } });
     let asked = [
         asked!(service, create_cluster, json!({ "clusterName": "b", "tags": tags })),
         asked!(service, delete_cluster, json!({ "cluster": "b" })),
@@ -48,6 +50,8 @@ async fn every_operation_asks() {
             json!({ "clusters": ["b", "arn:aws:ecs:us-east-1:111111111111:cluster/c"] })
         ),
         asked!(service, list_clusters, none),
+        asked!(service, update_cluster, json!({ "cluster": "b", "configuration": storage })),
+        asked!(service, update_cluster_settings, json!({ "cluster": "b", "settings": [] })),
         asked!(service, register_task_definition, with(with(web(), roles), sized)),
         asked!(service, describe_task_definition, json!({ "taskDefinition": "web" })),
         asked!(service, list_task_definitions, none),
@@ -67,6 +71,11 @@ async fn every_operation_asks() {
         asked!(service, discover_poll_endpoint, none),
         asked!(service, submit_task_state_change, task),
         asked!(service, submit_container_state_change, task),
+        asked!(service, put_account_setting, setting),
+        asked!(service, put_account_setting_default, setting),
+        asked!(service, delete_account_setting, setting),
+        asked!(service, list_account_settings, setting),
+        asked!(service, list_account_settings, none),
         asked!(service, list_tags_for_resource, json!({ "resourceArn": arn })),
         asked!(service, tag_resource, json!({ "resourceArn": arn, "tags": tags })),
         asked!(service, untag_resource, json!({ "resourceArn": arn, "tagKeys": ["team", "env"] })),
