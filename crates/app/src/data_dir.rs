@@ -33,8 +33,8 @@ impl DataDir {
         Ok(Self { paths, _lock: lock })
     }
 
-    /// The master key, kept outside the data; made at the first start only.
-    pub fn master_key(&self) -> Result<MasterKey> {
+    /// The master key, kept outside the data; made if `is_new`, and then only.
+    pub fn master_key(&self, is_new: bool) -> Result<MasterKey> {
         let path = self.paths.master_key();
         let bytes = match File::open(&path) {
             Ok(mut file) => {
@@ -42,13 +42,11 @@ impl DataDir {
                 file.read_to_end(&mut bytes)?;
                 bytes
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.paths.state().exists() => {
-                self.make_master_key(&path)?
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_new => self.make_master_key(&path)?,
             Err(error) => bail!(
-                "cannot read the master key {}: {error}. The data in {} cannot be opened without it: put the key file back",
+                "cannot read the master key {}: {error}. What is sealed in the data cannot be opened without it: put the \
+                 key file back, or copy that of the server that leads, which lies beside its data folder",
                 path.display(),
-                self.paths.data.display()
             ),
         };
         let key: [u8; MASTER_KEY_LEN] = bytes

@@ -56,41 +56,53 @@ const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 const CLUSTER: &str = "default";
 
-/// Makes the keys that are missing; answers where this installation is at home.
+/// Where this installation is at home: as its keys say, or as another server's, or as wanted.
 ///
 /// # Errors
 /// When the data is at home elsewhere than wanted: its keys are bound to that.
-pub async fn home(requests: &Requests, paths: &Paths, wanted: Wanted) -> Result<Home> {
-    let (root, node) = (kept(requests, &paths.credentials())?, kept(requests, &paths.agent_credentials())?);
-    let bound = |row: &AccessKey| match &row.owner {
-        KeyOwner::Node { region, cluster, .. } => Some((region.clone(), cluster.clone())),
-        KeyOwner::Root => None,
-    };
-    let (region, cluster) = node.as_ref().and_then(|(_, row)| bound(row)).unzip();
-    let account = root.as_ref().map(|(_, row)| row.account.clone());
-    let home = Home {
-        account: agree("account", wanted.account, account, ACCOUNT)?,
-        region: agree("region", wanted.region, region, REGION)?,
-        cluster: agree("cluster", wanted.cluster, cluster, CLUSTER)?,
-    };
-    if node.is_none() {
-        let owner = KeyOwner::Node { region: home.region.clone(), cluster: home.cluster.clone(), instance: None };
-        make_key(requests, &home, owner, &paths.agent_credentials()).await?;
-    }
-    if root.is_none() {
-        make_key(requests, &home, KeyOwner::Root, &paths.credentials()).await?;
-    }
-    Ok(home)
+pub fn find_home(requests: &Requests, paths: &Paths, wanted: &Wanted) -> Result<Home> {
+    let view = requests.view();
+    let of_others = || view.scan(ACCESS_KEYS, &key![]);
+    let own_node = kept(requests, &paths.agent_credentials())?.map(|(_, row)| row);
+    let (region, cluster) = own_node.as_ref().and_then(node_home).unzip();
+    let (other_region, other_cluster) = of_others().find_map(node_home).unzip();
+    let account = of_others().next().map(|row| row.account.clone());
+    let or = |other: Option<String>, default: &str| other.unwrap_or_else(|| default.to_owned());
+    Ok(Home {
+        account: agree("account", &wanted.account, account, ACCOUNT)?,
+        region: agree("region", &wanted.region, region, &or(other_region, REGION))?,
+        cluster: agree("cluster", &wanted.cluster, cluster, &or(other_cluster, CLUSTER))?,
+    })
 }
 
-fn agree(what: &str, wanted: Option<String>, bound: Option<String>, default: &str) -> Result<String> {
+/// Region and cluster of a node's key.
+fn node_home(row: &AccessKey) -> Option<(String, String)> {
+    match &row.owner {
+        KeyOwner::Node { region, cluster, .. } => Some((region.clone(), cluster.clone())),
+        KeyOwner::Root => None,
+    }
+}
+
+/// Makes the keys that this server's folder has not yet.
+pub async fn make_keys(requests: &Requests, paths: &Paths, home: &Home) -> Result<()> {
+    if kept(requests, &paths.agent_credentials())?.is_none() {
+        let owner = KeyOwner::Node { region: home.region.clone(), cluster: home.cluster.clone(), instance: None };
+        make_key(requests, home, owner, &paths.agent_credentials()).await?;
+    }
+    if kept(requests, &paths.credentials())?.is_none() {
+        make_key(requests, home, KeyOwner::Root, &paths.credentials()).await?;
+    }
+    Ok(())
+}
+
+fn agree(what: &str, wanted: &Option<String>, bound: Option<String>, default: &str) -> Result<String> {
     match (wanted, bound) {
-        (Some(wanted), Some(bound)) if wanted != bound => {
+        (Some(wanted), Some(bound)) if *wanted != bound => {
             bail!(
                 "this data is at home in {what} {bound}, not {wanted}: leave --{what} out, or give --data another folder"
             )
         }
-        (Some(wanted), _) => Ok(wanted),
+        (Some(wanted), _) => Ok(wanted.clone()),
         (None, bound) => Ok(bound.unwrap_or_else(|| default.to_owned())),
     }
 }

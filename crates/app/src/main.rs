@@ -5,7 +5,9 @@
 mod agent_process;
 mod data_dir;
 mod down;
+mod engine;
 mod first_start;
+mod terms;
 mod up;
 
 use clap::{Parser, Subcommand};

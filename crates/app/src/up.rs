@@ -1,23 +1,22 @@
 //! `longshore up`: server and local node in the foreground.
 
-use crate::agent_process::Supervisor;
-use crate::data_dir::{DataDir, write_private};
-use crate::first_start::{self, Home, Wanted};
+use crate::data_dir::DataDir;
+use crate::engine::{self, Engine};
+use crate::first_start::Wanted;
+use crate::terms::{Signals, Terms};
 use anyhow::{Context, Result, bail};
 use base::{Names, OsSecrets, Secrets, Timestamp};
 use blobs::Blobs;
 use clap::Args;
-use cli::{Endpoint, Paths};
+use cli::Paths;
 use control::Control;
-use gateway::{Gateway, Hosts, ServedCertificate, Server, Tls};
+use gateway::{Gateway, Hosts, Server, Tls};
 use request::{Installation, Parts, Requests};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::{FjallEngine, Store};
+use std::time::{SystemTime, UNIX_EPOCH};
 use telemetry::Telemetry;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -26,9 +25,6 @@ const WORKER_THREADS: usize = 2;
 
 /// Where the local node reaches a server that speaks TLS to others.
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-/// How long `up` waits for its node before it says that it goes on without.
-const NODE_READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 const NOTES: &str =
     "Any certificate will do: longshore's own commands trust the one given here, and `longshore env` names \
@@ -41,6 +37,10 @@ pub struct UpArgs {
     /// Data folder: state, images, logs, and what the local node runs
     #[arg(long, value_name = "DIR", default_value = cli::DATA_DIR)]
     data: PathBuf,
+    /// Where state is kept: fjall, in the data folder, or an etcd that several servers share, one of
+    /// which leads while the others stand by
+    #[arg(long, value_name = "fjall|etcd://HOST:PORT[/PREFIX]", default_value = "fjall", value_parser = engine::parse)]
+    engine: Engine,
     /// Address to serve on; one that others can reach needs --tls-cert and --tls-key
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566")]
     listen: SocketAddr,
@@ -104,14 +104,11 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = format!("{scheme}://{address}");
     let certificate = server.certificate().cloned();
-    let requests = open(&data, &endpoint, address)?;
-    let wanted = Wanted { account: args.account, region: args.region, cluster: args.cluster };
-    let home = first_start::home(&requests, &data.paths, wanted).await?;
-
+    let requests = open(&args.engine, &data, &endpoint, address)?;
     let control = Control::new(requests.clone());
+    control.stand_by();
     let gateway =
         Arc::new(Gateway { requests: requests.clone(), control: control.clone(), hosts: Hosts::new(listening) });
-    let loops = tokio::spawn(async move { control.run().await });
     let (end, ended) = watch::channel(());
     // A certificate is made out to names that others use: the local node keeps to loopback.
     let local = if tls.is_some() { Some(Server::bind(LOCAL, None).await?) } else { None };
@@ -124,15 +121,17 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
         let mut ended = ended.clone();
         serving.spawn(server.run(gateway.clone(), async move { _ = ended.changed().await }));
     }
+    let store = control.clone();
+    let store = tokio::spawn(async move { store.keep_store().await });
 
-    announce(&home, &data.paths, &endpoint, tls.zip(certificate))?;
-    let mut agent = Supervisor::start(&home.region, &home.cluster, &node_endpoint, &data.paths)?;
-    let outcome = foreground(&requests, &mut agent, &endpoint, &home.account, &data.paths.data).await;
-    agent.end().await;
-    loops.abort();
+    let wanted = Wanted { account: args.account, region: args.region, cluster: args.cluster };
+    let tls = tls.zip(certificate);
+    let terms = Terms { requests, control, data, wanted, endpoint, node_endpoint, tls };
+    let outcome = terms.run(&mut Signals::new()?).await;
     drop(end);
     serving.join_all().await;
-    _ = std::fs::remove_file(data.paths.endpoint());
+    store.abort();
+    _ = std::fs::remove_file(terms.data.paths.endpoint());
     outcome
 }
 
@@ -145,66 +144,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Waits for the node, says that all is ready, and stays until a signal.
-async fn foreground(
-    requests: &Requests,
-    agent: &mut Supervisor,
-    endpoint: &str,
-    account: &str,
-    data: &Path,
-) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let begun = tokio::time::Instant::now();
-    let mut ready = std::pin::pin!(tokio::time::timeout(NODE_READY_TIMEOUT, node_connected(requests)));
-    let mut said = false;
-    loop {
-        tokio::select! {
-            node = &mut ready, if !said => {
-                said = true;
-                let news = match node {
-                    Ok(node) => format!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). Ctrl-C ends it; containers stay.", begun.elapsed().as_millis()),
-                    Err(_) => format!("Longshore serves {endpoint}, account {account}, but its node has not joined; see the messages above."),
-                };
-                // A server goes on when nobody reads its news.
-                _ = cli::say(format_args!("{news}\nPoint the AWS CLI at it:  {}", cli::env_line(data)?));
-            }
-            () = agent.keep() => {}
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-        }
-    }
-}
-
-/// Resolves once the local node's agent is connected; answers how to call it.
-async fn node_connected(requests: &Requests) -> String {
-    let mut feed = requests.feed();
-    loop {
-        let view = requests.view();
-        if let Some(node) = view.scan(state::CONTAINER_INSTANCES, &store::key![]).find(|row| row.agent_connected) {
-            return format!(
-                "cluster {} with {} CPU units, {} MiB, {}",
-                node.cluster,
-                node.registered.cpu,
-                node.registered.memory_mib,
-                runtime(node.docker_version.as_deref())
-            );
-        }
-        // A lag is a reason to look again as well.
-        _ = feed.next().await;
-    }
-}
-
-/// What runs containers: our agent names it where ECS's has `DockerVersion: 20.10.25`, whose form clients know.
-fn runtime(docker_version: Option<&str>) -> &str {
-    let version = docker_version.unwrap_or("unknown runtime");
-    version.strip_prefix("DockerVersion: ").unwrap_or(version)
-}
-
-fn open(data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
-    let master = data.master_key()?;
-    let store =
-        Store::open(state::schema(), FjallEngine::open(data.paths.state())?).context("cannot open the state")?;
+fn open(engine: &Engine, data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
+    let store = engine.open(data, endpoint)?;
+    let master = engine::master_key(data, &store)?;
     let telemetry = Telemetry::open(&data.paths.telemetry()).context("cannot open the logs")?;
     let blobs = Blobs::open(data.paths.blobs()).context("cannot open the blobs")?;
     let mut seed = [0; 16];
@@ -224,32 +166,4 @@ fn open(data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests>
 fn system_time() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// Writes where this server is and how to know it, for `env`, `down` and `demo`.
-fn announce(home: &Home, paths: &Paths, endpoint: &str, tls: Option<(Tls, ServedCertificate)>) -> Result<()> {
-    let (files, certificate) = tls.unzip();
-    let own = files.filter(|_| certificate.as_ref().is_some_and(|certificate| certificate.is_self_signed));
-    let endpoint = Endpoint {
-        url: endpoint.to_owned(),
-        account: home.account.clone(),
-        region: home.region.clone(),
-        cluster: home.cluster.clone(),
-        pid: std::process::id(),
-        certificate: certificate.map(|certificate| certificate.digest.to_string()),
-        ca_bundle: own.map(|files| std::path::absolute(files.certificate)).transpose()?,
-    };
-    write_private(&paths.endpoint(), &serde_json::to_vec(&endpoint)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::runtime;
-
-    #[test]
-    fn a_runtime_is_not_called_a_version_of_docker() {
-        assert_eq!(runtime(Some("DockerVersion: crun 1.8.1")), "crun 1.8.1");
-        assert_eq!(runtime(Some("crun 1.8.1")), "crun 1.8.1");
-        assert_eq!(runtime(None), "unknown runtime");
-    }
 }

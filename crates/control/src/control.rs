@@ -11,6 +11,7 @@ use request::{Caller, Requests};
 use state::{CONTAINER_INSTANCES, InstanceStatus, TASKS};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use store::{Key, key};
 use tokio::sync::Notify;
 
@@ -21,6 +22,8 @@ pub struct Control(Arc<Inner>);
 struct Inner {
     requests: Requests,
     sessions: Mutex<BTreeMap<Node, Link>>,
+    /// False in a server that never did.
+    stands_by: AtomicBool,
 }
 
 /// How the fan-out reaches one session.
@@ -34,26 +37,52 @@ pub(crate) struct Link {
 
 impl Control {
     pub fn new(requests: Requests) -> Self {
-        Self(Arc::new(Inner { requests, sessions: Mutex::default() }))
+        Self(Arc::new(Inner { requests, sessions: Mutex::default(), stands_by: AtomicBool::new(false) }))
     }
 
     pub(crate) fn requests(&self) -> &Requests {
         &self.0.requests
     }
 
-    /// Runs the loops until the future is dropped.
-    ///
-    /// No node can be connected before its session opens, so rows that say so
-    /// from before a restart are corrected first.
+    /// Runs the loops until the future is dropped, while this server leads.
     pub async fn run(&self) {
-        self.forget_connections().await;
         let requests = self.requests();
         tokio::join!(
             self.fan_out(),
             crate::drain::run(requests),
             crate::sweep::run(requests),
-            crate::recover::run(requests)
         );
+    }
+
+    /// Keeps the store going, whether this server leads or stands by, until the future is dropped.
+    pub async fn keep_store(&self) {
+        crate::recover::run(self.requests()).await;
+    }
+
+    /// Another server leads: ends every session, and opens none until [`Control::begin`].
+    pub fn stand_by(&self) {
+        self.0.stands_by.store(true, Ordering::SeqCst);
+        std::mem::take(&mut *self.0.sessions.lock()).into_values().for_each(|link| link.ended.notify_one());
+    }
+
+    /// This server leads, from its start or from now on.
+    ///
+    /// No node can be connected before its session opens here, so rows that say so, from before a
+    /// restart or from another server's lead, are corrected first: nothing is placed on such a node.
+    pub async fn begin(&self) {
+        self.forget_connections().await;
+        self.0.stands_by.store(false, Ordering::SeqCst);
+    }
+
+    /// Refuses between [`Control::stand_by`] and [`Control::begin`].
+    ///
+    /// # Errors
+    /// ServiceUnavailable, to be tried again.
+    pub fn check_begun(&self) -> Result<(), ApiError> {
+        match self.0.stands_by.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(ApiError::server("ServiceUnavailable", "this server is about to lead: try again").with_status(503)),
+        }
     }
 
     async fn forget_connections(&self) {

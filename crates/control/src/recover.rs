@@ -12,7 +12,7 @@ pub async fn run(requests: &Requests) {
         tracing::error!(%reason, "the store stopped writing; it is loaded again");
         tokio::time::sleep(PAUSE).await;
         match requests.reload_store().await {
-            Ok(()) => tracing::info!("the store writes again"),
+            Ok(()) => tracing::info!("the store is loaded again"),
             Err(error) => tracing::error!(%error, "the store could not be loaded again"),
         }
     }

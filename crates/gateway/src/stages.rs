@@ -1,4 +1,4 @@
-//! The way of a request, in order: admit, identify, authenticate, decode,
+//! The way of a request, in order: admit, identify, lead (a server that stands by refuses), authenticate, decode,
 //! validate, then (in `request`) begin, authorise, run, audit, commit, and encode.
 
 use crate::server::{Gateway, Peer};
@@ -33,6 +33,9 @@ pub async fn handle(gate: &Gateway, peer: Peer, request: Request<Incoming>) -> R
         };
     }
     if of_registry {
+        if let Err(error) = check_leads(gate) {
+            return registry::refuse(error, &head.method, &request_id);
+        }
         let meta = registry::Meta { source_ip: peer.address.ip().to_string(), request_id };
         return registry::handle(&gate.requests, Request::from_parts(head, incoming), meta).await;
     }
@@ -45,6 +48,11 @@ pub async fn handle(gate: &Gateway, peer: Peer, request: Request<Incoming>) -> R
     }
 }
 
+/// Refuses in a server that stands by: what it would answer may be old, and it changes nothing.
+fn check_leads(gate: &Gateway) -> Result<(), ApiError> {
+    gate.requests.check_leads().and_then(|()| gate.control.check_begun())
+}
+
 /// One API call: identified, authenticated, decoded, validated, executed, encoded.
 async fn call(gate: &Gateway, peer: Peer, head: Parts, body: Bytes, request_id: String) -> Response<Body> {
     let (service, operation) = match codec::identify(&head, &body) {
@@ -52,6 +60,7 @@ async fn call(gate: &Gateway, peer: Peer, head: Parts, body: Bytes, request_id: 
         Err(unknown) => return encoded(unknown.encode(&request_id)),
     };
     let outcome = async {
+        check_leads(gate)?;
         let caller = authenticate(gate, peer, &head, &body, service, &request_id)?;
         let document = codec::decode(service, operation, &head, &body)?;
         codec::validate(service, operation, &document)?;
@@ -166,10 +175,9 @@ async fn agent_session(gate: &Gateway, peer: Peer, request: Request<Incoming>, r
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "no ecs model".to_owned());
     };
     let (head, incoming) = request.into_parts();
-    let outcome = match authenticate(gate, peer, &head, &[], ecs, &request_id) {
-        Ok(caller) => gate.control.open(caller, Request::from_parts(head, incoming)),
-        Err(error) => Err(error),
-    };
+    let outcome = check_leads(gate)
+        .and_then(|()| authenticate(gate, peer, &head, &[], ecs, &request_id))
+        .and_then(|caller| gate.control.open(caller, Request::from_parts(head, incoming)));
     match outcome {
         Ok(upgrade) => upgrade.map(|()| body::full(Bytes::new())),
         Err(error) => {

@@ -9,7 +9,7 @@ use blobs::Blobs;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::sync::Arc;
-use store::{Feed, Store, TransactError, Tx, View};
+use store::{Feed, Role, Store, TransactError, Tx, View};
 use telemetry::Telemetry;
 
 /// Tells the time; the shell's is the system's.
@@ -53,6 +53,20 @@ impl Requests {
 
     pub fn feed(&self) -> Feed {
         self.0.store.subscribe()
+    }
+
+    /// Refuses while another server leads, or may: what this one knows may be old.
+    pub fn check_leads(&self) -> Result<(), ApiError> {
+        self.role().current().map_err(|error| unavailable(&error))
+    }
+
+    pub fn role(&self) -> Role {
+        self.0.store.role()
+    }
+
+    /// Resolves when the store's role is one that `wanted` holds of.
+    pub async fn wait_role(&self, wanted: impl Fn(&Role) -> bool) -> Role {
+        self.0.store.wait_role(wanted).await
     }
 
     /// Resolves when the store has stopped writing, with the reason.

@@ -33,12 +33,12 @@ pub enum StoreError {
     Panicked(Arc<str>),
 
     #[error(
-        "the store stopped writing and keeps answering reads: {0}. Repair the cause, \
+        "the store stopped writing: {0}. Repair the cause, \
          then reload the store or restart the server"
     )]
     Stopped(Arc<str>),
 
-    #[error("this server stands by and takes no changes: {}", leads(leader.as_deref()))]
+    #[error("this server stands by: {}", leads(leader.as_deref()))]
     Following { leader: Option<Arc<str>> },
 
     #[error("the operating system gave no thread to write from: {0}; raise the limit of threads")]
@@ -49,7 +49,7 @@ pub enum StoreError {
 }
 
 fn leads(leader: Option<&str>) -> String {
-    leader.map_or("ask the server that leads".to_owned(), |leader| format!("{leader} leads, ask there"))
+    leader.map_or("send this to the server that leads".to_owned(), |leader| format!("{leader} leads, send this there"))
 }
 
 /// Why a row's bytes and its type do not fit together.

@@ -15,7 +15,11 @@ pub enum Role {
     /// Views of what another server commits, which serves at this address if it is known.
     Following { leader: Option<Arc<str>> },
     /// Views of what was durable, until a reload.
-    Stopped { why: Arc<str> },
+    Stopped {
+        why: Arc<str>,
+        /// Another server may lead by now, so views may be old.
+        may_be_old: bool,
+    },
 }
 
 impl Role {
@@ -27,7 +31,18 @@ impl Role {
         match self {
             Self::Leading { epoch, .. } => Ok(*epoch),
             Self::Following { leader } => Err(StoreError::Following { leader: leader.clone() }),
-            Self::Stopped { why } => Err(StoreError::Stopped(why.clone())),
+            Self::Stopped { why, .. } => Err(StoreError::Stopped(why.clone())),
+        }
+    }
+
+    /// Whether views show the newest durable state there is.
+    ///
+    /// # Errors
+    /// Why they may not: ask the server that leads.
+    pub fn current(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Stopped { may_be_old: false, .. } => Ok(()),
+            _ => self.epoch().map(|_| ()),
         }
     }
 }

@@ -108,7 +108,7 @@ impl Store {
     /// was durable.
     pub fn failed(&self) -> Option<Arc<str>> {
         match self.role() {
-            Role::Stopped { why } => Some(why),
+            Role::Stopped { why, .. } => Some(why),
             _ => None,
         }
     }
@@ -116,7 +116,7 @@ impl Store {
     /// Waits until the store has stopped, and answers why.
     pub async fn wait_failed(&self) -> Arc<str> {
         match self.wait_role(|role| matches!(role, Role::Stopped { .. })).await {
-            Role::Stopped { why } => why,
+            Role::Stopped { why, .. } => why,
             _ => Arc::default(),
         }
     }

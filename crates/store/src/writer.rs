@@ -48,13 +48,6 @@ impl Shared {
         self.role.borrow().epoch()
     }
 
-    fn stop(&self, error: &dyn std::fmt::Display) -> StoreError {
-        tracing::error!(%error, "the store stops writing");
-        let why: Arc<str> = error.to_string().into();
-        self.role.send_replace(Role::Stopped { why: why.clone() });
-        StoreError::Stopped(why)
-    }
-
     /// The view first, so that whoever hears of the change finds it there.
     fn show(&self, view: View, item: FeedItem) {
         self.view.store(Arc::new(view));
@@ -298,7 +291,14 @@ impl<N: Engine> Committer<N> {
         let writes: Vec<Write> = group.iter_mut().flat_map(|executed| std::mem::take(&mut executed.writes)).collect();
         let Some(last) = group.last().filter(|_| !writes.is_empty()) else { return Ok(()) };
         let batch = Batch { epoch: last.epoch, version: last.view.version(), writes };
-        guarded(|| self.engine.commit(&batch)).map_err(|error| shared.stop(&error))
+        guarded(|| self.engine.commit(&batch)).map_err(|error| self.stop(&error, shared))
+    }
+
+    fn stop(&self, error: &dyn std::fmt::Display, shared: &Shared) -> StoreError {
+        tracing::error!(%error, "the store stops writing");
+        let why: Arc<str> = error.to_string().into();
+        shared.role.send_replace(Role::Stopped { why: why.clone(), may_be_old: self.engine.is_shared() });
+        StoreError::Stopped(why)
     }
 
     /// Goes back to what is durable.
@@ -327,7 +327,7 @@ impl<N: Engine> Committer<N> {
             Err(error) => Err(StoreError::Engine(Arc::new(error))),
         };
         if let Err(error) = outcome {
-            shared.stop(&error);
+            self.stop(&error, shared);
         }
     }
 }

@@ -69,6 +69,10 @@ impl FjallEngine {
 
 /// The folder is one process's alone, so whoever has it open leads, and nobody follows.
 impl Engine for FjallEngine {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn limits(&self) -> Limits {
         Limits::LOCAL
     }

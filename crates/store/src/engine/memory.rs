@@ -73,6 +73,10 @@ impl Drop for MemoryEngine {
 }
 
 impl Engine for MemoryEngine {
+    fn is_shared(&self) -> bool {
+        self.stands_by
+    }
+
     fn limits(&self) -> Limits {
         Limits::LOCAL
     }

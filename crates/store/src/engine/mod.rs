@@ -20,6 +20,9 @@ pub const OWN_KIND: u16 = 0;
 ///
 /// An engine that several servers share lets one of them lead: it alone commits. The others follow.
 pub trait Engine: Send + 'static {
+    /// Whether another server may lead while this one does not: then what this one shows may be old.
+    fn is_shared(&self) -> bool;
+
     /// What one batch may hold; at least what one transaction may.
     fn limits(&self) -> Limits;
 

@@ -284,6 +284,7 @@ fn one_leads_and_the_one_before_is_fenced<P: Place>() {
     assert_eq!((loaded.version, rows.len()), (2, 2));
 }
 
+/// Makes a module of tests, each of which is a function beside it, over a place.
 macro_rules! suite {
     ($module:ident, $place:ty: $($test:ident),+ $(,)?) => {
         mod $module {
@@ -296,6 +297,7 @@ macro_rules! suite {
         }
     };
 }
+pub(super) use suite;
 
 suite!(memory, Memory:
     loads_what_was_committed,

@@ -54,6 +54,10 @@ impl Gate {
 }
 
 impl Engine for GateEngine {
+    fn is_shared(&self) -> bool {
+        self.memory.is_shared()
+    }
+
     fn limits(&self) -> Limits {
         self.memory.limits()
     }

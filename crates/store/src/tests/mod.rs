@@ -6,10 +6,13 @@ mod engines;
 mod etcd;
 mod feed;
 mod folder;
+mod follow;
 mod gate;
 mod model;
 mod rows;
 mod schema;
+
+pub use etcd::Etcd;
 
 use std::convert::Infallible;
 

@@ -69,7 +69,7 @@ enum Role {
         epoch: u64,
     },
     /// `None` while a call has it, and after one that failed.
-    Follows(Option<Watch>),
+    Follows(Option<Box<Watch>>),
 }
 
 /// How a campaign ended, and the revision that this was so at.
@@ -225,6 +225,10 @@ impl EtcdEngine {
 }
 
 impl Engine for EtcdEngine {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// etcd's: a batch is one of its transactions.
     fn limits(&self) -> Limits {
         Limits { writes: CHANGED_ROWS_MAX, bytes: CHANGED_BYTES_MAX }
@@ -238,7 +242,7 @@ impl Engine for EtcdEngine {
             Standing::Leads { epoch, .. } => Role::Leads { epoch: *epoch },
             Standing::Follows { .. } => {
                 let watch = Watch::open(self.client.clone(), self.place.clone(), revision + 1);
-                Role::Follows(Some(self.run(watch)?))
+                Role::Follows(Some(Box::new(self.run(watch)?)))
             }
         };
         Ok(Loaded { standing, version })

@@ -127,4 +127,16 @@ mod tests {
         check(&["3 +a"], &["load"]);
         check(&[], &[]);
     }
+
+    #[tokio::test]
+    async fn history_that_was_compacted_away_asks_for_a_load() {
+        let etcd = crate::tests::Etcd::start();
+        let (client, place) = (Client::new(etcd.place().host()).expect("an address"), etcd.place());
+        for _ in 0..3 {
+            etcd.ctl(&["put", &format!("{}/format", etcd.prefix()), "x"]);
+        }
+        etcd.ctl(&["compaction", "4"]);
+        let mut watch = Watch::open(client, place, 2).await.expect("etcd answers");
+        assert!(matches!(watch.next().await, Ok(Followed::Load)));
+    }
 }

@@ -1,0 +1,225 @@
+//! A server's life: leading, or standing by until the server that leads is gone.
+//!
+//! Only while it leads does a server answer requests, run the control loops, and have a node of its
+//! own. See docs/decisions/0006-a-standby-has-no-node.md.
+
+use crate::agent_process::Supervisor;
+use crate::data_dir::{DataDir, write_private};
+use crate::engine;
+use crate::first_start::{self, Home, Wanted};
+use anyhow::Result;
+use cli::Endpoint;
+use control::Control;
+use gateway::{ServedCertificate, Tls};
+use request::Requests;
+use std::time::Duration;
+use store::Role;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long a leader waits for its node before it says that it goes on without.
+const NODE_READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What all terms of one server have in common.
+pub struct Terms {
+    pub requests: Requests,
+    pub control: Control,
+    pub data: DataDir,
+    pub wanted: Wanted,
+    /// Where this server is called.
+    pub endpoint: String,
+    /// Where its own node calls it.
+    pub node_endpoint: String,
+    pub tls: Option<(Tls, ServedCertificate)>,
+}
+
+/// How a term ended.
+enum End {
+    /// A signal: the server ends.
+    Asked,
+    /// The role changed.
+    Role,
+}
+
+/// Ctrl-C and what service managers send.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub fn new() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+impl Terms {
+    /// Leads and stands by in turns, until a signal.
+    pub async fn run(&self, signals: &mut Signals) -> Result<()> {
+        loop {
+            let end = match self.requests.role() {
+                Role::Leading { term, .. } => self.lead(term, signals).await?,
+                role => self.stand_by(&role, signals).await?,
+            };
+            if matches!(end, End::Asked) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn stand_by(&self, role: &Role, signals: &mut Signals) -> Result<End> {
+        self.control.stand_by();
+        if let Role::Following { leader } = role {
+            engine::check_opens(&self.requests.installation().master, &self.requests.view(), &self.data)?;
+            self.announce(&self.find_home()?)?;
+            let leader = leader.as_deref().unwrap_or("another server");
+            // A server goes on when nobody reads its news.
+            _ = cli::say(format_args!(
+                "Longshore stands by: {leader} leads, this server ({}) follows and takes over when that one is gone.\n\
+                 Images, logs and the audit trail are kept by the server that took them, and are not here.",
+                self.endpoint
+            ));
+        }
+        tokio::select! {
+            _ = self.requests.wait_role(|now| now != role) => Ok(End::Role),
+            () = signals.next() => Ok(End::Asked),
+        }
+    }
+
+    /// Leads as long as `term` lasts. Stopped by a failure of the disk it does so still.
+    async fn lead(&self, term: u64, signals: &mut Signals) -> Result<End> {
+        let home = match self.take_up().await {
+            Ok(home) => home,
+            Err(error) if self.requests.role().current().is_err() => {
+                tracing::warn!(error = format!("{error:#}"), "the lead was lost before it was taken up");
+                return Ok(End::Role);
+            }
+            Err(error) => return Err(error),
+        };
+        let control = self.control.clone();
+        let loops = tokio::spawn(async move { control.run().await });
+        let mut agent = Supervisor::start(&home.region, &home.cluster, &self.node_endpoint, &self.data.paths)?;
+        let outcome = tokio::select! {
+            outcome = self.foreground(&mut agent, &home, signals) => outcome.map(|()| End::Asked),
+            _ = self.requests.wait_role(|role| is_over(role, term)) => Ok(End::Role),
+        };
+        agent.end().await;
+        loops.abort();
+        outcome
+    }
+
+    /// What has to be right before anything is answered or done.
+    async fn take_up(&self) -> Result<Home> {
+        engine::check_opens(&self.requests.installation().master, &self.requests.view(), &self.data)?;
+        let home = self.find_home()?;
+        first_start::make_keys(&self.requests, &self.data.paths, &home).await?;
+        self.announce(&home)?;
+        self.control.begin().await;
+        Ok(home)
+    }
+
+    fn find_home(&self) -> Result<Home> {
+        first_start::find_home(&self.requests, &self.data.paths, &self.wanted)
+    }
+
+    /// Writes where this server is and how to know it, for `env`, `down` and `demo`.
+    fn announce(&self, home: &Home) -> Result<()> {
+        let (files, certificate) = self.tls.as_ref().map(|(files, certificate)| (files, certificate)).unzip();
+        let own = files.filter(|_| certificate.is_some_and(|certificate| certificate.is_self_signed));
+        let endpoint = Endpoint {
+            url: self.endpoint.clone(),
+            account: home.account.clone(),
+            region: home.region.clone(),
+            cluster: home.cluster.clone(),
+            pid: std::process::id(),
+            certificate: certificate.map(|certificate| certificate.digest.to_string()),
+            ca_bundle: own.map(|files| std::path::absolute(&files.certificate)).transpose()?,
+        };
+        write_private(&self.data.paths.endpoint(), &serde_json::to_vec(&endpoint)?)
+    }
+
+    /// Waits for the node, says that all is ready, and stays until a signal.
+    async fn foreground(&self, agent: &mut Supervisor, home: &Home, signals: &mut Signals) -> Result<()> {
+        let (endpoint, account) = (&self.endpoint, &home.account);
+        let begun = tokio::time::Instant::now();
+        let mut ready = std::pin::pin!(tokio::time::timeout(NODE_READY_TIMEOUT, node_connected(&self.requests)));
+        let mut said = false;
+        loop {
+            tokio::select! {
+                node = &mut ready, if !said => {
+                    said = true;
+                    let news = match node {
+                        Ok(node) => format!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). Ctrl-C ends it; containers stay.", begun.elapsed().as_millis()),
+                        Err(_) => format!("Longshore serves {endpoint}, account {account}, but its node has not joined; see the messages above."),
+                    };
+                    // A server goes on when nobody reads its news.
+                    _ = cli::say(format_args!("{news}\nPoint the AWS CLI at it:  {}", cli::env_line(&self.data.paths.data)?));
+                }
+                () = agent.keep() => {}
+                () = signals.next() => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Another server leads, or has led meanwhile.
+fn is_over(role: &Role, term: u64) -> bool {
+    match role {
+        Role::Leading { term: current, .. } => *current != term,
+        Role::Following { .. } => true,
+        Role::Stopped { .. } => false,
+    }
+}
+
+/// Resolves once the local node's agent is connected; answers how to call it.
+async fn node_connected(requests: &Requests) -> String {
+    let mut feed = requests.feed();
+    loop {
+        let view = requests.view();
+        if let Some(node) = view.scan(state::CONTAINER_INSTANCES, &store::key![]).find(|row| row.agent_connected) {
+            return format!(
+                "cluster {} with {} CPU units, {} MiB, {}",
+                node.cluster,
+                node.registered.cpu,
+                node.registered.memory_mib,
+                runtime(node.docker_version.as_deref())
+            );
+        }
+        // A lag is a reason to look again as well.
+        _ = feed.next().await;
+    }
+}
+
+/// What runs containers: our agent names it where ECS's has `DockerVersion: 20.10.25`, whose form clients know.
+fn runtime(docker_version: Option<&str>) -> &str {
+    let version = docker_version.unwrap_or("unknown runtime");
+    version.strip_prefix("DockerVersion: ").unwrap_or(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_over, runtime};
+    use store::Role;
+
+    #[test]
+    fn a_runtime_is_not_called_a_version_of_docker() {
+        assert_eq!(runtime(Some("DockerVersion: crun 1.8.1")), "crun 1.8.1");
+        assert_eq!(runtime(Some("crun 1.8.1")), "crun 1.8.1");
+        assert_eq!(runtime(None), "unknown runtime");
+    }
+
+    #[test]
+    fn a_term_outlives_reloads_but_no_other_leader() {
+        let check = |role: Role, expect: bool| assert_eq!(is_over(&role, 7), expect, "{role:?}");
+        check(Role::Leading { term: 7, epoch: 9 }, false);
+        check(Role::Leading { term: 8, epoch: 9 }, true);
+        check(Role::Following { leader: None }, true);
+        check(Role::Stopped { why: "disk full".into(), may_be_old: false }, false);
+    }
+}
