@@ -159,16 +159,21 @@ impl Tree {
     }
 
     fn lookup_or_make(&mut self, path: &[u8]) -> Result<OwnedFd, UnpackError> {
-        match self.lookup(path) {
-            Err(Errno::NOENT) => {
-                let (parent, name) = split(path);
-                let above = self.enter(parent)?;
-                self.make_unlisted(&above, name, path)?;
-                self.leave()?;
-                self.lookup(path).map_err(on(path))
+        let mut there = path.len();
+        let found = loop {
+            match self.lookup(if there == 0 { b"." } else { &path[..there] }) {
+                Err(Errno::NOENT) if there > 0 => there = split(&path[..there]).0.len(),
+                found => break found.map_err(on(path))?,
             }
-            found => found.map_err(on(path)),
+        };
+        if there == path.len() {
+            return Ok(found);
         }
+        let times = times_of(&fs::fstat(&found).map_err(on(path))?);
+        let mut missing = path[there..].split(|b| *b == b'/').filter(|name| !name.is_empty());
+        let below = missing.next().map(|name| self.make_unlisted(&found, name, path)).transpose()?;
+        fs::futimens(&found, &times).map_err(on(path))?;
+        missing.try_fold(below.unwrap_or(found), |above, name| self.make_unlisted(&above, name, path))
     }
 
     /// Puts back the time of the directory that was written into.
@@ -177,15 +182,18 @@ impl Tree {
         fs::futimens(&here.dir, &here.times).map_err(on(here.path.as_deref().unwrap_or_default()))
     }
 
-    fn make_unlisted(&mut self, above: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), UnpackError> {
+    fn make_unlisted(&mut self, above: &OwnedFd, name: &[u8], path: &[u8]) -> Result<OwnedFd, UnpackError> {
         self.unlisted += 1;
         if self.unlisted > self.unlisted_max {
             return Err(UnpackError::TooManyEntries { limit: self.unlisted_max });
         }
         match fs::mkdirat(above, name, Mode::from_raw_mode(MODE_WHILE_WRITING)) {
-            Ok(()) => Attributes::unlisted().put_on(&open_directory(above, name).map_err(on(path))?).map_err(on(path)),
             Err(Errno::EXIST) => Err(UnpackError::refused(path, "it is a link to a directory that the layer lacks")),
-            Err(error) => Err(on(path)(error)),
+            made => {
+                let made = made.and_then(|()| open_directory(above, name)).map_err(on(path))?;
+                Attributes::unlisted().put_on(&made).map_err(on(path))?;
+                Ok(made)
+            }
         }
     }
 
@@ -327,6 +335,9 @@ impl Attributes {
         let wrong = || UnpackError::refused(&entry.path, "its owner is not a 32-bit id");
         let mut xattrs = Vec::new();
         for (name, value) in &entry.xattrs {
+            if name.contains(&0) {
+                return Err(UnpackError::refused(&entry.path, "an extended attribute's name has a zero byte"));
+            }
             if name.starts_with(b"trusted.") || name.starts_with(b"user.overlay.") {
                 return Err(UnpackError::refused(&entry.path, "it has an extended attribute that steers overlayfs"));
             }
@@ -371,6 +382,9 @@ fn write_symlink(dir: &OwnedFd, path: &[u8], target: &[u8], attributes: &Attribu
     let (_, name) = split(path);
     if !attributes.xattrs.is_empty() {
         return Err(UnpackError::refused(path, "a symbolic link cannot have these extended attributes"));
+    }
+    if target.contains(&0) {
+        return Err(UnpackError::refused(path, "it is a link to a path with a zero byte"));
     }
     fs::symlinkat(target, dir, name).map_err(on(path))?;
     attributes.put_at(dir, name).map_err(on(path))

@@ -1,138 +1,21 @@
-use super::{Expected, Limits, UnpackError, Unpacked, hides_lower_layers, unpack};
+use super::{Expected, Limits, UnpackError, Unpacked, unpack};
 use crate::digest::Digest;
 use crate::manifest::media_type::{DOCKER_LAYER_GZIP, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD};
 use proptest::prelude::*;
-use rustix::fs::{FileType, getxattr, lgetxattr};
+use rustix::fs::{getxattr, lgetxattr};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
 use tar::{EntryType, Header};
-use tempfile::TempDir;
 
-const NO_LIMITS: Limits = Limits::NONE;
+mod host;
+mod hostile;
+mod layer;
+mod sparse;
 
-/// A tar stream written by hand: a well-behaved writer refuses most of what is tested here.
-#[derive(Default)]
-struct Layer(Vec<u8>);
-
-impl Layer {
-    fn entry(mut self, kind: EntryType, path: &str, link: &str, content: &[u8], set: impl Fn(&mut Header)) -> Self {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_mtime(1_000_000_000);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
-        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
-        set(&mut header);
-        header.set_cksum();
-        self.0.extend(header.as_bytes());
-        self.0.extend(content);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
-        self
-    }
-
-    fn file(self, path: &str, content: &str) -> Self {
-        self.entry(EntryType::Regular, path, "", content.as_bytes(), |_| {})
-    }
-
-    fn dir(self, path: &str) -> Self {
-        self.entry(EntryType::Directory, path, "", b"", |header| header.set_mode(0o755))
-    }
-
-    fn symlink(self, path: &str, target: &str) -> Self {
-        self.entry(EntryType::Symlink, path, target, b"", |_| {})
-    }
-
-    fn hard_link(self, path: &str, target: &str) -> Self {
-        self.entry(EntryType::Link, path, target, b"", |_| {})
-    }
-
-    fn pax(self, records: &[(&str, &[u8])]) -> Self {
-        let mut bytes = Vec::new();
-        for (key, value) in records {
-            let rest = key.len() + value.len() + 3;
-            let len = (rest + 1..).find(|len| len.to_string().len() + rest == *len).expect("a length");
-            write!(bytes, "{len} {key}=").expect("in memory");
-            bytes.extend_from_slice(value);
-            bytes.push(b'\n');
-        }
-        self.entry(EntryType::XHeader, "pax", "", &bytes, |_| {})
-    }
-
-    /// The whole stream, with the blocks of zeros at its end.
-    fn bytes(mut self) -> Vec<u8> {
-        self.0.resize(self.0.len() + 1024, 0);
-        self.0
-    }
-}
-
-struct Host {
-    dir: TempDir,
-}
-
-impl Host {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        fs::create_dir(dir.path().join("layers")).expect("layers");
-        fs::write(dir.path().join("outside"), "untouched").expect("outside");
-        Self { dir }
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join(path)
-    }
-
-    fn unpack(&self, packed: &[u8], plain: &[u8], media_type: &str) -> Result<Unpacked, UnpackError> {
-        let (digest, diff_id) = (Digest::of(packed), Digest::of(plain));
-        let expected = Expected { digest, size: packed.len() as u64, diff_id };
-        unpack(packed, media_type, &self.path("layers/one"), &expected, &NO_LIMITS)
-    }
-
-    fn plain(&self, layer: Layer) -> Result<Unpacked, UnpackError> {
-        let bytes = layer.bytes();
-        self.unpack(&bytes, &bytes, OCI_LAYER)
-    }
-
-    /// Nothing is left of a refused layer, and nothing outside was touched.
-    fn is_untouched(&self) {
-        let left: Vec<_> = fs::read_dir(self.path("layers")).expect("listed").collect();
-        assert!(left.is_empty(), "{left:?}");
-        self.outside_is_untouched();
-    }
-
-    fn outside_is_untouched(&self) {
-        assert_eq!(fs::read_to_string(self.path("outside")).expect("outside"), "untouched");
-        assert_eq!(fs::metadata(self.path("outside")).expect("outside").nlink(), 1);
-        assert_eq!(fs::read_dir(self.dir.path()).expect("listed").count(), 2);
-    }
-}
-
-/// What `path` is: `dir 755`, `file 644 content`, `link target`, `pipe`, `whiteout`, `absent`; `opaque` after a directory's mode.
-fn what(path: &Path) -> String {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return "absent".to_owned() };
-    let kind = metadata.file_type();
-    let mode = metadata.mode() & 0o7777;
-    if kind.is_symlink() {
-        return format!("link {}", fs::read_link(path).expect("a link").display());
-    }
-    if kind.is_dir() {
-        let opaque = if hides_lower_layers(path).expect("readable") { " opaque" } else { "" };
-        return format!("dir {mode:o}{opaque}");
-    }
-    if FileType::from_raw_mode(metadata.mode()) == FileType::CharacterDevice {
-        assert_eq!(metadata.rdev(), 0);
-        return "whiteout".to_owned();
-    }
-    if kind.is_fifo() {
-        return format!("pipe {mode:o}");
-    }
-    format!("file {mode:o} {}", fs::read_to_string(path).expect("a file"))
-}
+use host::{Host, NO_LIMITS, what};
+use layer::Layer;
 
 fn check(layer: Layer, expect: &[(&str, &str)]) {
     let host = Host::new();
