@@ -129,6 +129,10 @@ fn document(entry: &Entry) -> Value {
     if let Some(definitions) = document.get_mut("taskDefinitions") {
         *definitions = json!([format!("{NAME}:1")]);
     }
+    if let Some(attribute) = document.pointer_mut("/attributes/0") {
+        attribute["targetId"] = NAME.into();
+        attribute["targetType"] = "container-instance".into();
+    }
     if let Some(arn) = document.get_mut("resourceArn") {
         let resource = match entry.service {
             "ecs" => "arn:aws:ecs:us-east-1:000000000000:cluster/default",

@@ -5,6 +5,7 @@ use state::{
     ContainerInstance, Delivery, DesiredStatus, InstanceStatus, LastStatus, PortMapping, PortProtocol, Resources, Tags,
     Task, TaskContainer, Timeline,
 };
+use std::collections::BTreeMap;
 
 pub fn container(name: &str, essential: bool) -> TaskContainer {
     TaskContainer {
@@ -14,6 +15,7 @@ pub fn container(name: &str, essential: bool) -> TaskContainer {
         image_digest: None,
         runtime_id: None,
         last: LastStatus::Pending,
+        health: None,
         exit_code: None,
         reason: None,
         bindings: Vec::new(),
@@ -49,7 +51,9 @@ pub fn task(id: &str, cpu: u32, memory_mib: u32, ports: Vec<PortMapping>) -> Tas
         memory_shown: None,
         times: Timeline::default(),
         stop_code: None,
+        because: String::new(),
         stopped_reason: None,
+        stopped_by: None,
         delivery: Delivery::default(),
         tags: Tags::new(),
         version: 1,
@@ -66,7 +70,8 @@ pub fn instance(id: &str, cpu: u32, memory_mib: u32) -> ContainerInstance {
         status: InstanceStatus::Active,
         agent_connected: true,
         registered: Resources { cpu, memory_mib, ports_tcp: [22].into(), ports_udp: [].into() },
-        attributes: Vec::new(),
+        agent_attributes: Vec::new(),
+        custom_attributes: BTreeMap::new(),
         agent_version: None,
         agent_hash: None,
         docker_version: None,

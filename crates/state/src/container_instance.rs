@@ -3,7 +3,7 @@
 use crate::Tags;
 use base::{Arn, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use store::table;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,8 +17,10 @@ pub struct ContainerInstance {
     pub status: InstanceStatus,
     pub agent_connected: bool,
     pub registered: Resources,
-    /// Name to value; an attribute without a value has an empty one.
-    pub attributes: Vec<(String, Option<String>)>,
+    /// What the agent and we say of it, name to value.
+    pub agent_attributes: Vec<(String, Option<String>)>,
+    /// What users say of it; these stay when the agent registers anew.
+    pub custom_attributes: BTreeMap<String, Option<String>>,
     pub agent_version: Option<String>,
     pub agent_hash: Option<String>,
     /// `DockerVersion: …`; our own agent names its runtime here.
@@ -59,6 +61,26 @@ pub struct Resources {
 }
 
 impl ContainerInstance {
+    /// False once it was deregistered.
+    pub fn is_registered(&self) -> bool {
+        self.status != InstanceStatus::Inactive
+    }
+
+    /// All attributes by name; a user's takes the place of the agent's.
+    pub fn attributes(&self) -> BTreeMap<&str, Option<&str>> {
+        let agent = self.agent_attributes.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+        let custom = self.custom_attributes.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+        agent.chain(custom).collect()
+    }
+
+    /// The value of an attribute that has one.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        match self.custom_attributes.get(name) {
+            Some(value) => value.as_deref(),
+            None => self.agent_attributes.iter().find(|(known, _)| known == name)?.1.as_deref(),
+        }
+    }
+
     pub fn arn(&self) -> Arn {
         Self::arn_of(&self.account, &self.region, &self.cluster, &self.id)
     }

@@ -161,6 +161,28 @@ pub enum EcsError {
     InstanceBusy,
     #[error("{tasks} tasks run on the instance, more than the {most} that one call can end. Stop some of them first.")]
     InstanceTooBusy { tasks: usize, most: usize },
+    #[error("There is no update available for your container agent.")]
+    NoAgentUpdate,
+    #[error("The version of the container agent is not known, so it cannot be updated.")]
+    AgentVersionUnknown,
+    #[error("An attribute needs a targetId, the id or ARN of a container instance.")]
+    AttributeTarget,
+    #[error("A targetId that is no ARN needs the targetType container-instance beside it.")]
+    AttributeTargetType,
+    #[error("The target {0} was not found. Use a container instance that is registered in the cluster.")]
+    AttributeTargetNotFound(String),
+    #[error("Invalid attribute name '{0}'. Use 1 to 128 letters, digits, hyphens, underscores, slashes and periods.")]
+    AttributeName(String),
+    #[error("Invalid attribute value '{0}'. Use 1 to 128 letters, digits, spaces inside and any of - _ . @ / \\ :")]
+    AttributeValue(String),
+    #[error("The attribute '{0}' belongs to Amazon ECS. Use another name.")]
+    AttributeReserved(String),
+    #[error("An attribute is deleted by its name and target. Leave the value of '{0}' out.")]
+    AttributeWithValue(String),
+    #[error("To filter by attributeValue, give the attributeName too.")]
+    AttributeValueAlone,
+    #[error("A container instance can have at most {} attributes of your own.", crate::attributes::ATTRIBUTES_MAX)]
+    TooManyAttributes,
     #[error("The container instance was deregistered. Register without containerInstanceArn to get a new one.")]
     InstanceInactive,
 
@@ -177,6 +199,10 @@ impl EcsError {
             Self::ClusterContainsTasks => "ClusterContainsTasksException",
             Self::ServiceNotFound => "ServiceNotFoundException",
             Self::ResourceNotFound => "ResourceNotFoundException",
+            Self::NoAgentUpdate => "NoUpdateAvailableException",
+            Self::AgentVersionUnknown => "MissingVersionException",
+            Self::AttributeTargetNotFound(_) => "TargetNotFoundException",
+            Self::TooManyAttributes => "AttributeLimitExceededException",
             Self::SettingOfOther => "AccessDeniedException",
             Self::TokenConflict { .. } => "ConflictException",
             Self::LaunchType(_) | Self::Awsvpc => "UnsupportedFeatureException",

@@ -33,6 +33,11 @@ impl Page {
         Ok(Self { limit, after: token.filter(|token| !token.is_empty()).map(open).transpose()? })
     }
 
+    /// How many entries are enough to cut the page from.
+    pub const fn needed(&self) -> usize {
+        self.limit + 1
+    }
+
     /// Where to go on below `prefix`, when tokens hold the next part of the key.
     pub fn start(&self, prefix: &Key) -> Key {
         self.after.iter().fold(prefix.clone(), Key::push)
@@ -44,7 +49,7 @@ impl Page {
         rows: impl Iterator<Item = &'a R>,
         position: impl Fn(&R) -> String,
     ) -> (Vec<&'a R>, Option<String>) {
-        let mut rows: Vec<&R> = rows.take(self.limit + 1).collect();
+        let mut rows: Vec<&R> = rows.take(self.needed()).collect();
         let more = rows.len() > self.limit;
         rows.truncate(self.limit);
         let token = rows.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(position(last)));

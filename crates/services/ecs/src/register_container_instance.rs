@@ -9,7 +9,7 @@ use base::{ApiError, Principal};
 use request::{Caller, Checks, Cx};
 use serde::Deserialize;
 use state::{ACCESS_KEYS, CONTAINER_INSTANCES, ContainerInstance, InstanceStatus, KeyOwner, Resources};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use store::{Tx, View, key};
 use wire::types::ecs::{
     Attribute, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse, Resource, VersionInfo,
@@ -87,7 +87,8 @@ fn new(scope: Scope, cluster: String, cx: &mut Cx) -> ContainerInstance {
         status: InstanceStatus::Active,
         agent_connected: false,
         registered: Resources::default(),
-        attributes: Vec::new(),
+        agent_attributes: Vec::new(),
+        custom_attributes: BTreeMap::new(),
         agent_version: None,
         agent_hash: None,
         docker_version: None,
@@ -105,7 +106,7 @@ fn described(row: ContainerInstance, input: RegisterContainerInstanceRequest) ->
     let tags = tags::read(input.tags)?;
     Ok(ContainerInstance {
         registered: resources(input.total_resources.unwrap_or_default())?,
-        attributes: attributes(&row.region, input.attributes.unwrap_or_default(), &identity),
+        agent_attributes: attributes(&row.region, input.attributes.unwrap_or_default(), &identity),
         agent_version,
         agent_hash,
         docker_version,

@@ -1,5 +1,6 @@
 //! The service through its own operations, on a memory store: checked, authorised and run as in life.
 
+mod attributes;
 mod clusters;
 mod definitions;
 mod instances;
@@ -21,6 +22,7 @@ use store::{MemoryEngine, Store, TransactError, View, key};
 static OPERATIONS: &[Entry] = &[
     tx!(ecs, create_cluster, "CreateCluster"),
     tx!(ecs, delete_account_setting, "DeleteAccountSetting"),
+    tx!(ecs, delete_attributes, "DeleteAttributes"),
     tx!(ecs, delete_cluster, "DeleteCluster"),
     tx!(ecs, delete_task_definitions, "DeleteTaskDefinitions"),
     tx!(ecs, deregister_container_instance, "DeregisterContainerInstance"),
@@ -31,6 +33,7 @@ static OPERATIONS: &[Entry] = &[
     read!(ecs, describe_tasks, "DescribeTasks"),
     read!(ecs, discover_poll_endpoint, "DiscoverPollEndpoint"),
     read!(ecs, list_account_settings, "ListAccountSettings"),
+    read!(ecs, list_attributes, "ListAttributes"),
     read!(ecs, list_clusters, "ListClusters"),
     read!(ecs, list_container_instances, "ListContainerInstances"),
     read!(ecs, list_tags_for_resource, "ListTagsForResource"),
@@ -39,6 +42,7 @@ static OPERATIONS: &[Entry] = &[
     read!(ecs, list_tasks, "ListTasks"),
     tx!(ecs, put_account_setting, "PutAccountSetting"),
     tx!(ecs, put_account_setting_default, "PutAccountSettingDefault"),
+    tx!(ecs, put_attributes, "PutAttributes"),
     tx!(ecs, register_container_instance, "RegisterContainerInstance"),
     tx!(ecs, register_task_definition, "RegisterTaskDefinition"),
     tx!(ecs, run_task, "RunTask"),
@@ -49,6 +53,7 @@ static OPERATIONS: &[Entry] = &[
     tx!(ecs, untag_resource, "UntagResource"),
     tx!(ecs, update_cluster, "UpdateCluster"),
     tx!(ecs, update_cluster_settings, "UpdateClusterSettings"),
+    read!(ecs, update_container_agent, "UpdateContainerAgent"),
     tx!(ecs, update_container_instances_state, "UpdateContainerInstancesState"),
 ];
 

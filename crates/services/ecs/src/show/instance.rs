@@ -34,7 +34,7 @@ pub(crate) fn instance(view: &View, row: &ContainerInstance, parts: InstancePart
         agent_connected: Some(row.agent_connected),
         running_tasks_count: Some(count(|last| last == LastStatus::Running)),
         pending_tasks_count: Some(count(|last| last < LastStatus::Running)),
-        attributes: Some(row.attributes.iter().map(attribute).collect()),
+        attributes: Some(row.attributes().into_iter().map(attribute).collect()),
         registered_at: Some(row.registered_at),
         attachments: Some(Vec::new()),
         tags: Some(if parts.tags { tags::show(&row.tags) } else { Vec::new() }),
@@ -43,8 +43,8 @@ pub(crate) fn instance(view: &View, row: &ContainerInstance, parts: InstancePart
     }
 }
 
-fn attribute((name, value): &(String, Option<String>)) -> Attribute {
-    Attribute { name: name.clone(), value: value.clone(), ..Attribute::default() }
+fn attribute((name, value): (&str, Option<&str>)) -> Attribute {
+    Attribute { name: name.to_owned(), value: value.map(str::to_owned), ..Attribute::default() }
 }
 
 fn resources(of: &Resources) -> Vec<Resource> {

@@ -12,10 +12,6 @@ const CPU_ARCHITECTURE: &str = "ecs.cpu-architecture";
 /// The instance attribute that becomes a task's `availabilityZone`.
 const AVAILABILITY_ZONE: &str = "ecs.availability-zone";
 
-/// What a container without a health check shows, and a task without such containers (Amazon ECS API reference,
-/// HealthCheck). Definitions with health checks are refused so far.
-const HEALTH_UNKNOWN: &str = "UNKNOWN";
-
 /// A task as RunTask and DescribeTasks answer it; tags only where they are asked for.
 pub(crate) fn task(view: &View, row: &Task, with_tags: bool) -> Result<Shown, EcsError> {
     let Task { account, region, cluster, times, .. } = row;
@@ -26,7 +22,7 @@ pub(crate) fn task(view: &View, row: &Task, with_tags: bool) -> Result<Shown, Ec
     Ok(Shown {
         attachments: Some(Vec::new()),
         attributes: Some(instance.and_then(architecture).into_iter().collect()),
-        availability_zone: instance.and_then(|instance| attribute(instance, AVAILABILITY_ZONE)).cloned(),
+        availability_zone: instance.and_then(|instance| instance.attribute(AVAILABILITY_ZONE)).map(str::to_owned),
         cluster_arn: Some(Cluster::arn_of(account, region, cluster).to_string()),
         connectivity: times.connectivity.map(|_| connectivity(instance).to_owned()),
         connectivity_at: times.connectivity,
@@ -38,7 +34,7 @@ pub(crate) fn task(view: &View, row: &Task, with_tags: bool) -> Result<Shown, Ec
         enable_execute_command: Some(false),
         execution_stopped_at: times.execution_stopped,
         group: Some(row.group.clone()),
-        health_status: Some(HEALTH_UNKNOWN.to_owned()),
+        health_status: Some(row.health().as_str().to_owned()),
         last_status: Some(row.last.as_str().to_owned()),
         launch_type: Some(row.launch_type.clone()),
         memory: row.memory_shown.clone(),
@@ -59,12 +55,8 @@ pub(crate) fn task(view: &View, row: &Task, with_tags: bool) -> Result<Shown, Ec
     })
 }
 
-fn attribute<'a>(instance: &'a ContainerInstance, name: &str) -> Option<&'a String> {
-    instance.attributes.iter().find(|(known, _)| known == name)?.1.as_ref()
-}
-
 fn architecture(instance: &ContainerInstance) -> Option<Attribute> {
-    let value = attribute(instance, CPU_ARCHITECTURE)?.clone();
+    let value = instance.attribute(CPU_ARCHITECTURE)?.to_owned();
     Some(Attribute { name: CPU_ARCHITECTURE.to_owned(), value: Some(value), ..Attribute::default() })
 }
 
@@ -94,7 +86,7 @@ fn container(task: &Task, row: &TaskContainer) -> Container {
         reason: row.reason.clone(),
         network_bindings: Some(row.bindings.iter().map(binding).collect()),
         network_interfaces: Some(Vec::new()),
-        health_status: Some(HEALTH_UNKNOWN.to_owned()),
+        health_status: Some(row.health.unwrap_or_default().as_str().to_owned()),
         cpu: Some(row.cpu.to_string()),
         memory: row.memory_mib.map(|mib| mib.to_string()),
         memory_reservation: row.memory_reservation_mib.map(|mib| mib.to_string()),

@@ -41,6 +41,7 @@ async fn every_operation_asks() {
     let arn = format!("arn:aws:ecs:us-east-1:000000000000:container-instance/default/{id}");
     let setting = json!({ "name": "containerInsights", "value": "enabled" });
     let storage = json!({ "managedStorageConfiguration": { "fargateEphemeralStorageKmsKeyId": "key" } });
+    let attributes = json!({ "attributes": [{ "name": "a", "targetId": arn }, { "name": "b", "targetId": arn }] });
     let asked = [
         asked!(service, create_cluster, json!({ "clusterName": "b", "tags": tags })),
         asked!(service, delete_cluster, json!({ "cluster": "b" })),
@@ -69,6 +70,10 @@ async fn every_operation_asks() {
         asked!(service, list_container_instances, none),
         asked!(service, update_container_instances_state, json!({ "containerInstances": [id], "status": "ACTIVE" })),
         asked!(service, discover_poll_endpoint, none),
+        asked!(service, put_attributes, attributes),
+        asked!(service, delete_attributes, attributes),
+        asked!(service, list_attributes, json!({ "targetType": "container-instance" })),
+        asked!(service, update_container_agent, instance),
         asked!(service, submit_task_state_change, task),
         asked!(service, submit_container_state_change, task),
         asked!(service, put_account_setting, setting),
