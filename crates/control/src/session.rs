@@ -10,13 +10,16 @@
 
 use crate::payload;
 use base::{Names, Timestamp};
-use state::{ContainerInstance, DesiredStatus, TASKS, Task};
+use state::{CONTAINER_INSTANCES, ContainerInstance, DesiredStatus, TASKS, Task};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{View, key};
 use wire::acs::{self, Frame};
 
 /// Milliseconds between heartbeats: an agent gives up after 60 s of silence.
 pub const HEARTBEAT_INTERVAL_MS: i64 = 20_000;
+
+/// How the names of attributes begin by which a node shows that it understands our extensions.
+const OUR_ATTRIBUTES: &str = "longshore.";
 
 /// Tasks in one payload message, so that a frame stays small.
 const PAYLOAD_TASKS_MAX: usize = 10;
@@ -49,6 +52,13 @@ pub struct Order {
     pub desired: DesiredStatus,
 }
 
+/// An order that the node took, and when it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    pub order: Order,
+    pub sent: Timestamp,
+}
+
 /// What wakes a session.
 #[derive(Debug)]
 pub enum Input {
@@ -63,7 +73,9 @@ pub enum Input {
 pub enum Effect {
     Send(Box<Frame>),
     /// The node has these orders: note it in the tasks' rows.
-    Delivered(Vec<Order>),
+    Delivered(Vec<Delivered>),
+    /// The node tells what happened to its tasks: keep it, and say so.
+    Told(Box<acs::TaskEventsMessage>),
     /// A task that cannot be made into an order: it ends with this reason.
     Undeliverable {
         task: String,
@@ -76,7 +88,7 @@ pub struct Session {
     node: Node,
     sequence: i64,
     /// Sent in this session, acknowledged or not: sent once a session.
-    sent: BTreeSet<Order>,
+    sent: BTreeMap<Order, Timestamp>,
     /// Message id to the orders in it.
     unacknowledged: BTreeMap<String, Vec<Order>>,
     heartbeat_at: Timestamp,
@@ -87,7 +99,7 @@ impl Session {
         Self {
             node,
             sequence: 0,
-            sent: BTreeSet::new(),
+            sent: BTreeMap::new(),
             unacknowledged: BTreeMap::new(),
             heartbeat_at: Timestamp::default(),
         }
@@ -103,6 +115,9 @@ impl Session {
             Input::Connected => {
                 self.orders(view, now, names, &mut effects);
                 effects.push(send(self.manifest(view, now, names)));
+                if self.is_ours(view) {
+                    effects.push(send(acs::TaskEventsRequest { message_id: Some(names.uuid()) }));
+                }
                 self.heartbeat_at = now;
             }
             Input::Look => {
@@ -117,11 +132,11 @@ impl Session {
     fn orders(&mut self, view: &View, now: Timestamp, names: &mut Names, effects: &mut Vec<Effect>) {
         let (mut orders, mut tasks) = (Vec::new(), Vec::new());
         for task in self.tasks(view) {
-            let Some(order) = wanted(task).filter(|order| !self.sent.contains(order)) else { continue };
+            let Some(order) = wanted(task).filter(|order| !self.sent.contains_key(order)) else { continue };
             match payload::task(view, task, order.desired) {
                 Ok(message) => {
                     tasks.push(message);
-                    self.sent.insert(order.clone());
+                    self.sent.insert(order.clone(), now);
                     orders.push(order);
                 }
                 Err(reason) => effects.push(Effect::Undeliverable { task: task.id.clone(), reason }),
@@ -132,6 +147,18 @@ impl Session {
             let tasks = tasks.by_ref().take(orders.len()).collect();
             effects.push(send(self.payload(tasks, orders, now, names)));
         }
+    }
+
+    fn delivered(&self, orders: Vec<Order>, now: Timestamp) -> Vec<Delivered> {
+        let sent = |order: &Order| self.sent.get(order).copied().unwrap_or(now);
+        orders.into_iter().map(|order| Delivered { sent: sent(&order), order }).collect()
+    }
+
+    /// True for a node that understands our extensions.
+    fn is_ours(&self, view: &View) -> bool {
+        let Node { account, region, cluster, instance } = &self.node;
+        let row = view.get(CONTAINER_INSTANCES, &key![account, region, cluster, instance]);
+        row.is_some_and(|row| row.agent_attributes.iter().any(|(name, _)| name.starts_with(OUR_ATTRIBUTES)))
     }
 
     fn tasks<'a>(&self, view: &'a View) -> impl Iterator<Item = &'a Task> + use<'a> {
@@ -191,13 +218,15 @@ impl Session {
     fn answer(&mut self, view: &View, frame: Frame, now: Timestamp, effects: &mut Vec<Effect>) {
         match frame {
             Frame::AckRequest(acs::AckRequest { message_id: Some(id), .. }) => {
-                effects.extend(self.unacknowledged.remove(&id).map(Effect::Delivered));
+                let orders = self.unacknowledged.remove(&id);
+                effects.extend(orders.map(|orders| Effect::Delivered(self.delivered(orders, now))));
             }
             Frame::NackRequest(acs::NackRequest { message_id: Some(id), reason, .. }) => {
                 let reason = reason.unwrap_or_else(|| "the agent refused the task".to_owned());
                 let orders = self.unacknowledged.remove(&id).into_iter().flatten();
                 effects.extend(orders.map(|order| Effect::Undeliverable { task: order.task, reason: reason.clone() }));
             }
+            Frame::TaskEventsMessage(message) => effects.push(Effect::Told(Box::new(message))),
             Frame::TaskStopVerificationMessage(message) => effects.push(send(self.verify(view, message, now))),
             _ => {}
         }

@@ -58,7 +58,7 @@ async fn root_registers_too_and_an_identity_document_fills_in() {
         .iter()
         .map(|attribute| format!("{}={}", text(&attribute["name"]), attribute["value"].as_str().unwrap_or_default()))
         .collect();
-    assert_snapshot!(attributes.join(" "), @"ecs.capability.task-cpu-mem-limit= ecs.availability-zone=us-east-1b ecs.cpu-architecture=arm64 ecs.os-type=linux");
+    assert_snapshot!(attributes.join(" "), @"ecs.availability-zone=us-east-1b ecs.capability.task-cpu-mem-limit= ecs.cpu-architecture=arm64 ecs.os-type=linux");
 }
 
 #[tokio::test]
