@@ -80,7 +80,24 @@ impl<'a> Client<'a> {
         Ok(format!("AWS:{}", answer.stdout.trim()))
     }
 
+    /// A Python program with boto3 that goes on beside the test.
+    pub fn python_beside(&self, program: &str, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(installed("python3")?);
+        command.args(["-c", program]).args(args);
+        self.point(&mut command)?;
+        Ok(command)
+    }
+
     fn run(&self, mut command: Command) -> Result<Answer> {
+        self.point(&mut command)?;
+        let Output { status, stdout, stderr } = command
+            .output()
+            .with_context(|| format!("cannot run {:?}: run ./test, which installs it", command.get_program()))?;
+        Ok(Answer { ok: status.success(), stdout: String::from_utf8(stdout)?, stderr: String::from_utf8(stderr)? })
+    }
+
+    /// Tells a client where the server is and who calls.
+    fn point(&self, command: &mut Command) -> Result<()> {
         let (endpoint, credentials) = (self.server.endpoint()?, self.server.credentials()?);
         command
             .env("AWS_ENDPOINT_URL", &endpoint.url)
@@ -90,10 +107,7 @@ impl<'a> Client<'a> {
             .env("AWS_PAGER", "")
             .env_remove("AWS_SESSION_TOKEN")
             .env_remove("AWS_PROFILE");
-        let Output { status, stdout, stderr } = command
-            .output()
-            .with_context(|| format!("cannot run {:?}: run ./test, which installs it", command.get_program()))?;
-        Ok(Answer { ok: status.success(), stdout: String::from_utf8(stdout)?, stderr: String::from_utf8(stderr)? })
+        Ok(())
     }
 
     /// Asks again until `wanted` holds of the answer, which is then given.

@@ -12,6 +12,10 @@ use tempfile::TempDir;
 /// How long a server may take until its node has joined.
 const READY_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// How the lines begin in which a server says that it serves, or follows another one.
+const READY: &str = "Longshore is ready";
+const STANDS_BY: &str = "Longshore stands by";
+
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running server; dropped, it and its containers end.
@@ -52,6 +56,35 @@ impl Longshore {
         Ok(longshore)
     }
 
+    /// A second server on the engine of `first`, given by the options: it has the key of that one, and
+    /// is waited for until it stands by.
+    pub fn standby(first: &Self, options: &[&str]) -> Result<Self> {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut standby = Self { dir: tempfile::tempdir()?, server: None, listen: "127.0.0.1:0".to_owned(), options };
+        std::fs::copy(first.key(), standby.key())?;
+        standby.spawn()?;
+        standby.wait_said(STANDS_BY, 0)?;
+        standby.listen = standby.registry()?;
+        Ok(standby)
+    }
+
+    /// Where the master key lies.
+    pub fn key(&self) -> PathBuf {
+        self.data().with_extension("key")
+    }
+
+    /// Starts a server that was ended again, to stand by.
+    pub fn stand_by(&mut self) -> Result<()> {
+        let before = self.said(STANDS_BY);
+        self.spawn()?;
+        self.wait_said(STANDS_BY, before)
+    }
+
+    /// Waits until the server has become ready more than `before` times.
+    pub fn wait_leads(&mut self, before: usize) -> Result<()> {
+        self.wait_said(READY, before)
+    }
+
     /// The binary that `cargo build` made beside this test.
     pub fn binary() -> Result<PathBuf> {
         let test = std::env::current_exe()?;
@@ -76,8 +109,15 @@ impl Longshore {
 
     /// Starts the server, for the first time or again, on the same address.
     pub fn up(&mut self) -> Result<()> {
+        let before = self.said(READY);
+        self.spawn()?;
+        self.wait_said(READY, before)?;
+        self.listen = self.registry()?;
+        Ok(())
+    }
+
+    fn spawn(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log())?;
-        let begun = self.ready_lines();
         let mut command = self.command("up")?;
         command
             .args(["--listen", &self.listen])
@@ -86,25 +126,24 @@ impl Longshore {
             .stdout(log.try_clone()?)
             .stderr(log);
         self.server = Some(command.spawn()?);
-        self.wait_ready(begun)?;
-        self.listen = self.registry()?;
         Ok(())
     }
 
-    fn wait_ready(&mut self, before: usize) -> Result<()> {
+    /// Waits until the log has more than `before` lines that begin with `line`.
+    fn wait_said(&mut self, line: &str, before: usize) -> Result<()> {
         let begun = Instant::now();
-        while self.ready_lines() == before {
+        while self.said(line) <= before {
             let ended = self.server.as_mut().map(Child::try_wait).transpose()?.flatten();
             if ended.is_some() || begun.elapsed() > READY_TIMEOUT {
-                bail!("the server did not become ready:\n{}", self.log_text());
+                bail!("the server never said '{line}':\n{}", self.log_text());
             }
             std::thread::sleep(POLL);
         }
         Ok(())
     }
 
-    fn ready_lines(&self) -> usize {
-        self.log_text().lines().filter(|line| line.starts_with("Longshore is ready")).count()
+    fn said(&self, line: &str) -> usize {
+        self.log_text().lines().filter(|said| said.starts_with(line)).count()
     }
 
     /// Everything that the server and its agent have said.

@@ -5,6 +5,7 @@ mod images;
 mod life;
 mod logs;
 mod sdk;
+mod standby;
 mod tasks;
 mod trust;
 
@@ -21,7 +22,10 @@ struct Stage {
 
 impl Stage {
     fn new() -> Result<Self> {
-        let server = Longshore::start()?;
+        Self::of(Longshore::start()?)
+    }
+
+    fn of(server: Longshore) -> Result<Self> {
         let client = Client::of(&server);
         client.aws(&["ecr", "create-repository", "--repository-name", "web"])?;
         let image = format!("{}/web:1", server.registry()?);
