@@ -9,6 +9,8 @@
 pub mod builder;
 pub mod client;
 pub mod digest;
+#[cfg(test)]
+mod fuzz;
 pub mod image_config;
 pub mod manifest;
 pub mod reference;

@@ -29,6 +29,8 @@
 
 mod decode;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod limits;
 mod sparse;
 mod staging;

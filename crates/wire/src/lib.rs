@@ -5,6 +5,8 @@
 
 pub mod acs;
 pub mod codec;
+#[cfg(test)]
+mod fuzz;
 pub mod model;
 mod models;
 pub mod pattern;

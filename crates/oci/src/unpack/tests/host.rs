@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(super) const NO_LIMITS: Limits = Limits::NONE;
 
 /// A folder for layers, with something outside that nobody may touch.
-pub(super) struct Host {
+pub(in crate::unpack) struct Host {
     pub dir: TempDir,
 }
 

@@ -3,7 +3,7 @@ use tar::{EntryType, Header};
 
 /// A tar stream written by hand: a well-behaved writer refuses most of what is tested here.
 #[derive(Default)]
-pub(super) struct Layer(pub Vec<u8>);
+pub(in crate::unpack) struct Layer(pub Vec<u8>);
 
 impl Layer {
     pub fn entry(mut self, kind: EntryType, path: &str, link: &str, content: &[u8], set: impl Fn(&mut Header)) -> Self {

@@ -14,8 +14,9 @@ mod hostile;
 mod layer;
 mod sparse;
 
-use host::{Host, NO_LIMITS, what};
-use layer::Layer;
+pub(super) use host::Host;
+use host::{NO_LIMITS, what};
+pub(super) use layer::Layer;
 
 fn check(layer: Layer, expect: &[(&str, &str)]) {
     let host = Host::new();
