@@ -7,6 +7,7 @@ mod data_dir;
 mod down;
 mod engine;
 mod first_start;
+mod image_args;
 mod terms;
 mod up;
 
@@ -43,22 +44,31 @@ enum Command {
     /// One container's shim; the agent starts it
     #[command(hide = true)]
     Shim { dir: PathBuf },
+    /// Unpacks one layer; the agent starts it
+    #[command(hide = true)]
+    Unpack { order: String },
 }
 
 fn main() -> ExitCode {
     match Args::parse().command {
         // A shim stays single-threaded: no runtime, no logging of ours.
         Command::Shim { dir } => agent::shim::main(&dir),
+        // So does an unpacker, until it is confined.
+        Command::Unpack { order } => agent::unpack::main(&order),
         Command::Up(args) => answer(up::run(args)),
         Command::Down(args) => answer(down::run(args)),
         Command::Agent(args) => answer(agent_process::run(args)),
-        Command::Client(command) => answer(cli::run(command)),
+        Command::Client(command) => outcome(cli::run(command)),
     }
 }
 
-fn answer(outcome: anyhow::Result<()>) -> ExitCode {
+fn answer(done: anyhow::Result<()>) -> ExitCode {
+    outcome(done.map(|()| ExitCode::SUCCESS))
+}
+
+fn outcome(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if error.is::<cli::ReaderGone>() => ExitCode::from(cli::ReaderGone::EXIT_CODE),
         Err(error) => {
             say_aside(format_args!("longshore: {error:#}"));

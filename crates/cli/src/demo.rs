@@ -8,9 +8,9 @@ mod image;
 mod steps;
 mod task;
 
-use crate::paths::{Endpoint, Paths, server};
+use crate::paths::Paths;
+use crate::session::Session;
 use anyhow::Result;
-use client::AwsClient;
 use steps::Steps;
 
 /// Name of the repository, the task definition's family and the container.
@@ -21,14 +21,12 @@ const LOG_GROUP: &str = "/longshore/hello";
 
 /// What everything of the demo needs.
 struct Demo {
-    aws: AwsClient,
-    endpoint: Endpoint,
+    session: Session,
 }
 
 pub fn run(paths: &Paths) -> Result<()> {
-    let (endpoint, credentials) = server(paths)?;
-    let demo = Demo { aws: endpoint.aws(credentials)?, endpoint };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(demo.play())?;
+    let demo = Demo { session: Session::open(paths)? };
+    Session::block_on(demo.play())?;
     crate::say(format!("\nPoint the AWS CLI, SDKs and Terraform at it:\n  {}", crate::env_line(&paths.data)?))
 }
 

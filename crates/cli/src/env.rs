@@ -65,6 +65,7 @@ mod tests {
     fn the_lines_name_endpoint_keys_and_region() {
         let endpoint = Endpoint {
             url: "http://127.0.0.1:4566".into(),
+            address: None,
             account: "000000000000".into(),
             region: "eu-west-1".into(),
             cluster: "default".into(),

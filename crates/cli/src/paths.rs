@@ -91,6 +91,9 @@ impl From<Credentials> for client::Credentials {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Endpoint {
     pub url: String,
+    /// Host and port at which this machine surely reaches it, when `url` has a name that it may not know.
+    #[serde(default)]
+    pub address: Option<String>,
     pub account: String,
     pub region: String,
     /// The cluster of the local node.
@@ -107,23 +110,32 @@ pub struct Endpoint {
 impl Endpoint {
     /// Signed calls at this server.
     pub fn aws(&self, credentials: Credentials) -> Result<AwsClient> {
+        let url = format!("{}://{}", self.scheme(), self.host());
         Ok(match &self.certificate {
-            None => AwsClient::new(&self.url, &self.region, credentials.into())?,
-            Some(pin) => AwsClient::with_tls(&self.url, &self.region, credentials.into(), client::tls_pinned(pin)?)?,
+            None => AwsClient::new(&url, &self.region, credentials.into())?,
+            Some(pin) => AwsClient::with_tls(&url, &self.region, credentials.into(), client::tls_pinned(pin)?)?,
         })
     }
 
-    /// True when somebody listens there: our URLs name an address and a port.
+    fn scheme(&self) -> &str {
+        self.url.split_once("://").map_or("", |(scheme, _)| scheme)
+    }
+
+    /// Where this machine calls the server: an address and a port.
+    fn host(&self) -> &str {
+        let named = || self.url.split_once("://").map_or("", |(_, host)| host);
+        self.address.as_deref().unwrap_or_else(named)
+    }
+
+    /// True when somebody listens there.
     fn is_listening(&self) -> bool {
-        let host = self.url.split_once("://").map_or("", |(_, host)| host);
-        host.parse().is_ok_and(|address| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok())
+        self.host().parse().is_ok_and(|address| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok())
     }
 
     /// This server's registry.
     pub fn registry(&self, credentials: oci::client::Credentials) -> Result<oci::client::Client> {
-        let (scheme, host) = self.url.split_once("://").context("the endpoint has no scheme")?;
-        let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
-        let endpoint = oci::client::Endpoint { scheme, host: host.to_owned() };
+        let scheme = if self.scheme() == "https" { Scheme::Https } else { Scheme::Http };
+        let endpoint = oci::client::Endpoint { scheme, host: self.host().to_owned() };
         Ok(match &self.certificate {
             None => oci::client::Client::new(&endpoint, credentials)?,
             Some(pin) => oci::client::Client::with_tls(&endpoint, credentials, client::tls_pinned(pin)?)?,
@@ -164,7 +176,8 @@ mod tests {
         let paths = Paths::of(dir.path());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let endpoint = Endpoint {
-            url: format!("http://{}", listener.local_addr().expect("an address")),
+            url: "http://long.example:4566".into(),
+            address: Some(listener.local_addr().expect("an address").to_string()),
             account: "000000000000".into(),
             region: "eu-west-1".into(),
             cluster: "default".into(),

@@ -2,14 +2,12 @@
 
 use super::{Demo, NAME};
 use crate::demo::steps::Steps;
-use anyhow::{Context, Result, anyhow};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::push::this_machine;
+use anyhow::{Context, Result};
+use oci::ImageReference;
 use oci::builder::{BuiltImage, ImageFile, build};
-use oci::client::{Client, Credentials, Source, Upload};
+use oci::client::{Client, Source, Upload};
 use oci::image_config::ContainerConfig;
-use oci::{ImageReference, Platform};
-use serde_json::json;
 use std::path::Path;
 
 /// Debian's busybox-static puts it here; any static busybox does.
@@ -24,13 +22,13 @@ impl Demo {
     /// Makes sure that the image is in the registry; answers how a task names it.
     pub(super) async fn push(&self, steps: &mut Steps) -> Result<String> {
         steps.begin("creating the repository");
-        let uri = self.repository().await?;
+        let uri = self.session.repository(NAME).await?;
         steps.done(format!("repository {uri}"))?;
 
         steps.begin("making and pushing the image");
         let image = busybox_image()?;
         let size_kib = image.layer.bytes.len() / 1024;
-        let registry = self.registry().await?;
+        let registry = self.session.registry().await?;
         let reference: ImageReference = format!("{uri}:{TAG}").parse()?;
         let there = registry.head_manifest(&reference).await.is_ok_and(|head| head.digest == image.manifest.digest);
         if !there {
@@ -39,28 +37,6 @@ impl Demo {
         steps
             .done(format!("image {reference}, {size_kib} KiB, {}", if there { "already pushed" } else { "pushed" }))?;
         Ok(reference.to_string())
-    }
-
-    async fn repository(&self) -> Result<String> {
-        match self.aws.call("ecr", "CreateRepository", &json!({ "repositoryName": NAME })).await {
-            Ok(made) => text(&made["repository"]["repositoryUri"]),
-            Err(error) if error.code() == Some("RepositoryAlreadyExistsException") => {
-                let found = self.aws.call("ecr", "DescribeRepositories", &json!({ "repositoryNames": [NAME] })).await?;
-                text(&found["repositories"][0]["repositoryUri"])
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A client of our registry, signed in as `docker login` would.
-    async fn registry(&self) -> Result<Client> {
-        let token = self.aws.call("ecr", "GetAuthorizationToken", &json!({})).await?;
-        let basic = STANDARD.decode(text(&token["authorizationData"][0]["authorizationToken"])?)?;
-        let basic = String::from_utf8(basic)?;
-        let (username, password) =
-            basic.split_once(':').context("the registry token has another form than user:password")?;
-        let credentials = Credentials::Basic { username: username.to_owned(), password: password.to_owned() };
-        self.endpoint.registry(credentials)
     }
 }
 
@@ -86,14 +62,5 @@ fn busybox_image() -> Result<BuiltImage> {
     }));
     let config =
         ContainerConfig { env: vec!["PATH=/bin".into()], cmd: vec!["sh".into()], ..ContainerConfig::default() };
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    Ok(build(&files, config, &Platform::new("linux", architecture))?)
-}
-
-pub(super) fn text(value: &serde_json::Value) -> Result<String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| anyhow!("the answer lacks a text that it should have: {value}"))
+    Ok(build(&files, config, &this_machine())?)
 }

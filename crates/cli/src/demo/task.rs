@@ -1,8 +1,9 @@
 //! The task: registered, run, followed, and its log read.
 
-use super::image::text;
 use super::{Demo, LOG_GROUP, NAME};
 use crate::demo::steps::Steps;
+use crate::events::{self, after, what};
+use crate::session::{last, text};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ const SCRIPT: &str = "echo \"Hello from $(uname -s) in a container\"; echo \"MES
 /// How often the task is looked at while it runs.
 const POLL: Duration = Duration::from_millis(20);
 
+/// How long the node's part of the story is waited for.
+const STORY_WAIT: Duration = Duration::from_secs(1);
+
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Demo {
@@ -20,7 +24,8 @@ impl Demo {
     pub(super) async fn register(&self, steps: &mut Steps, image: &str) -> Result<String> {
         steps.begin("registering the task definition");
         let container = self.container(image);
-        if let Ok(newest) = self.aws.call("ecs", "DescribeTaskDefinition", &json!({ "taskDefinition": NAME })).await
+        if let Ok(newest) =
+            self.session.aws.call("ecs", "DescribeTaskDefinition", &json!({ "taskDefinition": NAME })).await
             && contains(&newest["taskDefinition"]["containerDefinitions"][0], &container)
         {
             let arn = text(&newest["taskDefinition"]["taskDefinitionArn"])?;
@@ -28,7 +33,7 @@ impl Demo {
             return Ok(arn);
         }
         let input = json!({ "family": NAME, "networkMode": "bridge", "containerDefinitions": [container] });
-        let made = self.aws.call("ecs", "RegisterTaskDefinition", &input).await?;
+        let made = self.session.aws.call("ecs", "RegisterTaskDefinition", &input).await?;
         let arn = text(&made["taskDefinition"]["taskDefinitionArn"])?;
         steps.done(format!("task definition {}", last(&arn)))?;
         Ok(arn)
@@ -42,7 +47,7 @@ impl Demo {
             "command": ["sh", "-c", SCRIPT],
             "logConfiguration": { "logDriver": "awslogs", "options": {
                 "awslogs-group": LOG_GROUP,
-                "awslogs-region": self.endpoint.region,
+                "awslogs-region": self.session.endpoint.region,
                 "awslogs-stream-prefix": "demo",
                 "awslogs-create-group": "true",
             } },
@@ -52,30 +57,26 @@ impl Demo {
     pub(super) async fn run_task(&self, steps: &mut Steps, definition: &str) -> Result<String> {
         steps.begin("running the task");
         let message = json!({ "name": NAME, "environment": [{ "name": "MESSAGE", "value": "it works" }] });
-        let input = json!({ "cluster": self.endpoint.cluster, "taskDefinition": definition, "overrides": { "containerOverrides": [message] } });
-        let answer = self.aws.call("ecs", "RunTask", &input).await?;
+        let input = json!({ "cluster": self.session.endpoint.cluster, "taskDefinition": definition, "overrides": { "containerOverrides": [message] } });
+        let answer = self.session.aws.call("ecs", "RunTask", &input).await?;
         if let Some(failure) = answer["failures"].get(0) {
             bail!("the task was not placed: {}", failure["reason"].as_str().unwrap_or("no reason given"));
         }
         text(&answer["tasks"][0]["taskArn"])
     }
 
-    /// Shows each state until the task has stopped.
+    /// Waits until the task has stopped, and shows what happened to it.
     pub(super) async fn follow(&self, steps: &mut Steps, task: &str) -> Result<()> {
         let begun = Instant::now();
-        let mut shown = String::new();
+        let input = json!({ "cluster": self.session.endpoint.cluster, "tasks": [task] });
         loop {
-            let answer = self
-                .aws
-                .call("ecs", "DescribeTasks", &json!({ "cluster": self.endpoint.cluster, "tasks": [task] }))
-                .await?;
+            let answer = self.session.aws.call("ecs", "DescribeTasks", &input).await?;
             let state = &answer["tasks"][0];
             let status = text(&state["lastStatus"])?;
-            if status != shown {
-                steps.line(format!("{:>6} ms  {status}", begun.elapsed().as_millis()))?;
-                shown.clone_from(&status);
-            }
             if status == "STOPPED" {
+                for event in self.story(task).await? {
+                    steps.line(format!("{:>9}  {}", after(&event), what(&event)))?;
+                }
                 steps.done(format!("task {} ended: {}", last(task), outcome(state)))?;
                 return Ok(());
             }
@@ -86,11 +87,25 @@ impl Demo {
         }
     }
 
+    /// The node tells its part after the fact: it is waited for a little.
+    async fn story(&self, task: &str) -> Result<Vec<Value>> {
+        let begun = Instant::now();
+        loop {
+            let story = events::story(&self.session, &self.session.endpoint.cluster, task).await?;
+            let ended = |event: &Value| matches!(event["kind"].as_str(), Some("EXITED" | "FAILED"));
+            if story.iter().any(ended) || begun.elapsed() > STORY_WAIT {
+                return Ok(story);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     pub(super) async fn show_log(&self, steps: &mut Steps, task: &str) -> Result<()> {
         steps.begin("reading its log");
         let stream = format!("demo/{NAME}/{}", last(task));
         let input = json!({ "logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": true });
-        let page = self.aws.call("logs", "GetLogEvents", &input).await.context("the task's log cannot be read")?;
+        let page =
+            self.session.aws.call("logs", "GetLogEvents", &input).await.context("the task's log cannot be read")?;
         let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
         for event in events {
             steps.line(event["message"].as_str().unwrap_or_default())?;
@@ -116,10 +131,6 @@ fn contains(whole: &Value, part: &Value) -> bool {
         }
         _ => whole == part,
     }
-}
-
-fn last(arn: &str) -> &str {
-    arn.rsplit('/').next().unwrap_or(arn)
 }
 
 #[cfg(test)]

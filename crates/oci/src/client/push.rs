@@ -6,20 +6,29 @@ use super::{Client, ClientError, content_digest, sha256, verify};
 use crate::digest::Digest;
 use crate::reference::ImageReference;
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
 
 /// What a registry takes for the parts of a blob.
 const OCTETS: &str = "application/octet-stream";
+
+/// Bytes that are read of a file at once.
+const READ_BYTES: usize = 128 << 10;
 
 /// Where a blob's bytes are.
 #[derive(Clone, Debug)]
 pub enum Source {
     Bytes(Bytes),
     File(PathBuf),
+    /// A file whose bytes are counted as they are sent, for who shows progress.
+    Counted(PathBuf, Arc<AtomicU64>),
 }
 
 /// How a blob is sent.
@@ -153,6 +162,13 @@ impl Source {
                 let (file, len) = open(&path).await?;
                 Ok((file.into(), len))
             }
+            Self::Counted(path, sent) => {
+                let (file, len) = open(&path).await?;
+                let counted = ReaderStream::with_capacity(file, READ_BYTES).inspect_ok(move |piece| {
+                    sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                });
+                Ok((Body::wrap_stream(counted), len))
+            }
         }
     }
 }
@@ -167,25 +183,31 @@ async fn open(path: &Path) -> Result<(File, u64), ClientError> {
 /// A source piece by piece.
 enum Chunks {
     Bytes(Bytes),
-    File { file: File, path: PathBuf },
+    File { file: File, path: PathBuf, sent: Arc<AtomicU64> },
 }
 
 impl Chunks {
     async fn open(source: Source) -> Result<Self, ClientError> {
         match source {
             Source::Bytes(bytes) => Ok(Self::Bytes(bytes)),
-            Source::File(path) => Ok(Self::File { file: open(&path).await?.0, path }),
+            Source::File(path) => Self::file(path, Arc::default()).await,
+            Source::Counted(path, sent) => Self::file(path, sent).await,
         }
+    }
+
+    async fn file(path: PathBuf, sent: Arc<AtomicU64>) -> Result<Self, ClientError> {
+        Ok(Self::File { file: open(&path).await?.0, path, sent })
     }
 
     /// The next `len` bytes, fewer at the end, none past it.
     async fn next(&mut self, len: usize) -> Result<Bytes, ClientError> {
         match self {
             Self::Bytes(rest) => Ok(rest.split_to(len.min(rest.len()))),
-            Self::File { file, path } => {
+            Self::File { file, path, sent } => {
                 let mut chunk = Vec::new();
                 let read = file.take(len as u64).read_to_end(&mut chunk).await;
-                read.map_err(|source| ClientError::File { path: path.clone(), source })?;
+                let len = read.map_err(|source| ClientError::File { path: path.clone(), source })?;
+                sent.fetch_add(len as u64, Ordering::Relaxed);
                 Ok(chunk.into())
             }
         }

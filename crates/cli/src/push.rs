@@ -1,0 +1,82 @@
+//! `longshore push`: an image from a file or folder into the registry, for who has neither skopeo nor Docker.
+
+mod archive;
+mod image;
+mod layout;
+mod rootfs;
+mod upload;
+
+use crate::say;
+use crate::session::Session;
+pub use rootfs::this_machine;
+
+use anyhow::{Context, Result, bail};
+use image::Image;
+use oci::ImageReference;
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args)]
+pub struct PushArgs {
+    /// A `docker save` or OCI archive (also gzipped), an OCI layout's folder, or a root file system as tar
+    source: PathBuf,
+    /// What it is called in the registry
+    #[arg(value_name = "NAME:TAG")]
+    name: String,
+    /// Of a root file system: what a container runs, one word a time
+    #[arg(long, value_name = "WORD", num_args = 1..)]
+    command: Vec<String>,
+    /// Of a root file system: environment, NAME=VALUE
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+}
+
+pub async fn run(session: &Session, args: &PushArgs) -> Result<()> {
+    let reference = name(session, &args.name)?;
+    // Gone with its value: what archives and root file systems are unpacked or packed into.
+    let scratch = tempfile::tempdir().context("no room for the image on its way: set TMPDIR")?;
+    let image = read(args, scratch.path()).with_context(|| format!("cannot push {}", args.source.display()))?;
+    let uri = session.repository(&reference.repository).await?;
+    let target: ImageReference = format!("{uri}:{}", reference.tag_or_digest()).parse()?;
+    let digest = upload::run(&session.registry().await?, &target, &image).await?;
+    say(format!("{target}\n{digest}"))
+}
+
+/// A name in our registry, with or without its address.
+fn name(session: &Session, given: &str) -> Result<ImageReference> {
+    let reference: ImageReference = given.parse()?;
+    if reference.digest.is_some() {
+        bail!("a push is named by tag, not by digest: write NAME:TAG");
+    }
+    let host = session.endpoint.url.split_once("://").map_or("", |(_, host)| host);
+    match &reference.registry {
+        Some(registry) if registry != host => bail!("{registry} is not this server's registry, which is {host}"),
+        _ => Ok(reference),
+    }
+}
+
+fn read(args: &PushArgs, scratch: &Path) -> Result<Image> {
+    let config =
+        oci::image_config::ContainerConfig { cmd: args.command.clone(), env: args.env.clone(), ..Default::default() };
+    if args.source.is_dir() {
+        return layout::read(&args.source);
+    }
+    let archive = archive::Archive::open(&args.source)?;
+    let given = !(args.command.is_empty() && args.env.is_empty());
+    match archive.kind()? {
+        archive::Kind::RootFs => rootfs::read(&archive, scratch, config),
+        _ if given => {
+            bail!("it is an image and has a command and environment of its own: leave --command and --env out")
+        }
+        archive::Kind::Oci => {
+            archive.extract(scratch)?;
+            layout::read(scratch)
+        }
+        archive::Kind::Docker => {
+            archive.extract(scratch)?;
+            archive::docker_image(scratch)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

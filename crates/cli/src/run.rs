@@ -1,0 +1,186 @@
+//! `longshore run`: an image, or a registered task definition, as a task before one's eyes.
+
+use crate::logs::{self, Tail, Wanted, message};
+use crate::session::{Session, last, text};
+use crate::{say, task};
+use anyhow::{Context, Result, bail};
+use oci::ImageReference;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The log group of tasks that were run so, below which each family has a prefix.
+const LOG_GROUP: &str = "/longshore/run";
+/// How often the task is looked at until it runs, or has ended.
+const POLL: Duration = Duration::from_millis(50);
+
+#[derive(clap::Args)]
+pub struct RunArgs {
+    /// Image (NAME:TAG as `longshore push` had it, or of any registry), or FAMILY[:REVISION] with --definition
+    image: String,
+    /// What the container runs instead of the image's own command
+    #[arg(trailing_var_arg = true)]
+    command: Vec<String>,
+    /// The first argument is a registered task definition, not an image
+    #[arg(long, short = 'D')]
+    definition: bool,
+    /// Name of family and container [default: the repository's last part]
+    #[arg(long, conflicts_with = "definition")]
+    name: Option<String>,
+    /// Environment variable, NAME=VALUE; may be given several times
+    #[arg(long, short, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// Published port, HOST:CONTAINER or CONTAINER for a free host port; may be given several times
+    #[arg(long, short, value_name = "PORTS", value_parser = port, conflicts_with = "definition")]
+    publish: Vec<(u16, u16)>,
+    /// Memory limit, MiB
+    #[arg(long, default_value_t = 256, conflicts_with = "definition")]
+    memory: u32,
+    /// CPU units, 1024 a core
+    #[arg(long, default_value_t = 0, conflicts_with = "definition")]
+    cpu: u32,
+    /// Network mode: bridge, host or none
+    #[arg(long, default_value = "bridge", value_parser = ["bridge", "host", "none"], conflicts_with = "definition")]
+    network: String,
+    /// Print the task's id and leave it running
+    #[arg(long, short)]
+    detach: bool,
+}
+
+/// `NAME=VALUE`.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    if name.is_empty() { Err("it has no name".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
+}
+
+/// Host port, 0 for a free one, and container port.
+fn port(text: &str) -> Result<(u16, u16), String> {
+    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("'{text}' is no port"));
+    match text.split_once(':') {
+        Some((host, container)) => Ok((number(host)?, number(container)?)),
+        None => Ok((0, number(text)?)),
+    }
+}
+
+/// Ends as the container did.
+pub async fn run(session: &Session, cluster: &str, args: &RunArgs) -> Result<ExitCode> {
+    let (definition, container) = match args.definition {
+        true => existing(session, &args.image).await?,
+        false => register(session, args).await?,
+    };
+    let input = request(cluster, &definition, &container, args);
+    let answer = session.ecs("RunTask", &input).await?;
+    if let Some(failure) = answer["failures"].get(0) {
+        bail!("the task was not placed: {}", failure["reason"].as_str().unwrap_or("no reason given"));
+    }
+    let arn = text(&answer["tasks"][0]["taskArn"])?;
+    let id = last(&arn);
+    if args.detach {
+        say(id)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let state = until_begun(session, cluster, id).await?;
+    if let Ok(streams) = task::streams(session, &state, None).await {
+        let mut tails: Vec<_> = streams.into_iter().map(|stream| Tail { stream, token: None }).collect();
+        let wanted = Wanted { cluster, task: id, container: None, follow: true };
+        logs::follow(session, &wanted, &mut tails, |_, event| say(message(event))).await?;
+    }
+    let code = task::exit_code(&until(session, cluster, id, |status| status == "STOPPED").await?)?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+fn request(cluster: &str, definition: &str, container: &str, args: &RunArgs) -> Value {
+    let mut input = json!({ "cluster": cluster, "taskDefinition": definition });
+    if args.definition && !(args.command.is_empty() && args.env.is_empty()) {
+        let mut changes = json!({ "name": container, "environment": environment(args) });
+        if !args.command.is_empty() {
+            changes["command"] = json!(args.command);
+        }
+        input["overrides"] = json!({ "containerOverrides": [changes] });
+    }
+    input
+}
+
+fn environment(args: &RunArgs) -> Value {
+    args.env.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+}
+
+/// A registered definition's ARN, and the name of its first container.
+async fn existing(session: &Session, name: &str) -> Result<(String, String)> {
+    let found = session.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": name })).await?;
+    let definition = &found["taskDefinition"];
+    Ok((text(&definition["taskDefinitionArn"])?, text(&definition["containerDefinitions"][0]["name"])?))
+}
+
+/// Registers what the options say; answers ARN and container.
+async fn register(session: &Session, args: &RunArgs) -> Result<(String, String)> {
+    let image = own_or_given(session, &args.image).await?;
+    let repository = image.parse::<ImageReference>()?.repository;
+    let name = args.name.clone().unwrap_or_else(|| last(&repository).replace('.', "-"));
+    let input = json!({ "family": name, "networkMode": args.network, "containerDefinitions": [container(session, args, &name, &image)] });
+    let made = session.ecs("RegisterTaskDefinition", &input).await?;
+    Ok((text(&made["taskDefinition"]["taskDefinitionArn"])?, name))
+}
+
+fn container(session: &Session, args: &RunArgs, name: &str, image: &str) -> Value {
+    let ports: Vec<_> =
+        args.publish.iter().map(|(host, container)| json!({ "hostPort": host, "containerPort": container })).collect();
+    let mut container = json!({
+        "name": name,
+        "image": image,
+        "memory": args.memory,
+        "cpu": args.cpu,
+        "environment": environment(args),
+        "portMappings": ports,
+        "logConfiguration": { "logDriver": "awslogs", "options": {
+            "awslogs-group": LOG_GROUP,
+            "awslogs-region": session.endpoint.region,
+            "awslogs-stream-prefix": name,
+            "awslogs-create-group": "true",
+        } },
+    });
+    if !args.command.is_empty() {
+        container["command"] = json!(args.command);
+    }
+    container
+}
+
+/// A short name is an image of ours where we have its repository; else it is as Docker has it.
+async fn own_or_given(session: &Session, image: &str) -> Result<String> {
+    let reference: ImageReference = image.parse()?;
+    if reference.registry.is_some() {
+        return Ok(image.to_owned());
+    }
+    let found = session.ecr("DescribeRepositories", &json!({ "repositoryNames": [reference.repository] })).await;
+    let Ok(found) = found else { return Ok(image.to_owned()) };
+    let uri = text(&found["repositories"][0]["repositoryUri"])?;
+    Ok(format!("{uri}{}", &image[reference.repository.len()..]))
+}
+
+async fn until_begun(session: &Session, cluster: &str, task: &str) -> Result<Value> {
+    until(session, cluster, task, |status| matches!(status, "RUNNING" | "STOPPED")).await
+}
+
+async fn until(session: &Session, cluster: &str, task: &str, reached: impl Fn(&str) -> bool) -> Result<Value> {
+    loop {
+        let state = task::describe(session, cluster, task).await?;
+        if reached(state["lastStatus"].as_str().context("the task has no status")?) {
+            return Ok(state);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{port, variable};
+
+    #[test]
+    fn ports_and_variables_are_read_as_docker_run_has_them() {
+        assert_eq!(port("8080:80"), Ok((8080, 80)));
+        assert_eq!(port("80"), Ok((0, 80)));
+        assert!(port("80:http").is_err());
+        assert_eq!(variable("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+        assert!(variable("A").is_err() && variable("=b").is_err());
+    }
+}
