@@ -6,6 +6,7 @@
 //! | [`image`] | what pushing a manifest or deleting an image changes |
 //! | [`reservation`] | what a task takes of its node, and what is left there |
 //! | [`placement`] | which nodes new tasks go to, or why none does |
+//! | [`query`] | which nodes an expression of the cluster query language means |
 //! | [`task_state`] | what a task becomes by an agent's report or an order to stop |
 //! | [`upload`] | the rows that a layer's upload begins and ends with |
 //!
@@ -14,6 +15,7 @@
 pub mod garbage;
 pub mod image;
 pub mod placement;
+pub mod query;
 pub mod reservation;
 pub mod task_state;
 pub mod upload;
