@@ -85,6 +85,17 @@ impl Longshore {
         self.wait_said(READY, before)
     }
 
+    /// Waits until the server has said more than `before` times that it stands by.
+    pub fn wait_stands_by(&mut self, before: usize) -> Result<()> {
+        self.wait_said(STANDS_BY, before)
+    }
+
+    /// Sends the server a signal that does not end it.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let server = self.server.as_ref().context("the server does not run")?;
+        Ok(kill_process(Pid::from_child(server), signal)?)
+    }
+
     /// The binary that `cargo build` made beside this test.
     pub fn binary() -> Result<PathBuf> {
         let test = std::env::current_exe()?;

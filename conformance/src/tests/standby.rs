@@ -146,3 +146,29 @@ fn a_server_without_the_key_of_the_data_does_not_stand_by() -> Result<()> {
     drop(first);
     Ok(())
 }
+
+#[test]
+fn a_leader_that_was_held_up_finds_another_one_and_stands_by() -> Result<()> {
+    let etcd = Etcd::start()?;
+    let options = ["--engine", &etcd.engine()];
+    let mut first = Longshore::start_with("127.0.0.1:0", &options)?;
+    let mut second = Longshore::standby(&first, &options)?;
+    let group = |name| ["logs", "create-log-group", "--log-group-name", name];
+    Client::of(&first).aws(&group("/first"))?;
+
+    first.signal(Signal::STOP)?;
+    second.wait_leads(0)?;
+    Client::of(&second).aws(&group("/second"))?;
+    first.signal(Signal::CONT)?;
+    first.wait_stands_by(0)?;
+    let refused = Client::of(&first).aws_error(&group("/late"))?;
+    assert!(refused.contains(&format!("{} leads", second.endpoint()?.url)), "{refused}");
+
+    second.end(Signal::KILL)?;
+    first.wait_leads(1)?;
+    let groups = Client::of(&first).aws(&["logs", "describe-log-groups"])?;
+    let names: Vec<_> =
+        groups["logGroups"].as_array().into_iter().flatten().map(|group| text(&group["logGroupName"])).collect();
+    assert_eq!(names, ["/first", "/second"]);
+    Ok(())
+}

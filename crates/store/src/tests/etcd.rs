@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,9 @@ const START_ATTEMPTS: u32 = 5;
 pub struct Etcd {
     process: Child,
     port: u16,
+    peer_port: u16,
     prefixes: u32,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Etcd {
@@ -30,20 +32,18 @@ impl Etcd {
 
     fn try_start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        let [port, peer] = [free_port(), free_port()];
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
-        let process = Command::new("etcd")
-            .args(["--name", "test", "--log-level", "error", "--data-dir"])
-            .arg(folder.path().join("etcd"))
-            .args(["--listen-client-urls", &url(port), "--advertise-client-urls", &url(port)])
-            .args(["--listen-peer-urls", &url(peer), "--initial-advertise-peer-urls", &url(peer)])
-            .args(["--initial-cluster", &format!("test={}", url(peer))])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("etcd is installed: ./test does that");
-        let mut etcd = Self { process, port, prefixes: 0, _folder: folder };
+        let (port, peer_port) = (free_port(), free_port());
+        let process = spawn(folder.path(), port, peer_port);
+        let mut etcd = Self { process, port, peer_port, prefixes: 0, folder };
         etcd.is_healthy().then_some(etcd)
+    }
+
+    /// Kills it and starts it on what it kept, at the same port.
+    pub fn restart(&mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it is our child");
+        self.process = spawn(self.folder.path(), self.port, self.peer_port);
+        assert!(self.is_healthy(), "it starts again");
     }
 
     fn is_healthy(&mut self) -> bool {
@@ -100,6 +100,20 @@ impl Drop for Etcd {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn spawn(folder: &Path, port: u16, peer_port: u16) -> Child {
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    Command::new("etcd")
+        .args(["--name", "test", "--log-level", "error", "--data-dir"])
+        .arg(folder.join("etcd"))
+        .args(["--listen-client-urls", &url(port), "--advertise-client-urls", &url(port)])
+        .args(["--listen-peer-urls", &url(peer_port), "--initial-advertise-peer-urls", &url(peer_port)])
+        .args(["--initial-cluster", &format!("test={}", url(peer_port))])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("etcd is installed: ./test does that")
 }
 
 fn free_port() -> u16 {
