@@ -1,9 +1,12 @@
 //! What the README promises, by the clients that it names.
 
 mod errors;
+mod given;
 mod images;
+mod layouts;
 mod life;
 mod logs;
+mod registry;
 mod sdk;
 mod standby;
 mod tasks;

@@ -41,20 +41,20 @@ impl Blobs {
     }
 
     /// Removes a blob unless it is pinned, promised, or `wanted` by the time that nothing can come in
-    /// between. Answers the bytes that became free. Readers that have it open finish.
+    /// between. Answers the bytes that became free; `None` where it stays. Readers that have it open finish.
     pub async fn remove(
         &self,
         digest: &Digest,
         now: Timestamp,
         wanted: impl FnOnce() -> bool + Send + 'static,
-    ) -> Result<u64, BlobError> {
+    ) -> Result<Option<u64>, BlobError> {
         let (folder, gone) = (self.folder.clone(), digest.clone());
         let remove = move || {
             let mut files = Vec::new();
             {
                 let _gate = folder.gate.lock();
                 if folder.marks.holds(&gone, now) || wanted() {
-                    return Ok(0);
+                    return Ok(None);
                 }
                 folder.forget(&gone);
                 for path in [folder.blob(&gone), folder.aside(&gone)] {
@@ -62,7 +62,7 @@ impl Blobs {
                 }
             }
             // A large file's bytes are freed when its handle closes: the gate need not wait for that.
-            files.iter().try_fold(0, |sum, file| Ok(sum + file.metadata()?.len()))
+            files.iter().try_fold(0, |sum, file| Ok(sum + file.metadata()?.len())).map(Some)
         };
         blocking(remove).await.map_err(BlobError::at(&self.folder.blob(digest)))
     }

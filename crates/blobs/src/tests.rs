@@ -212,8 +212,8 @@ async fn a_removed_blob_is_gone_but_its_readers_finish() {
     let digest = Digest::of(b"bytes");
     drop(blobs.put_bytes(&digest, b"bytes").await.expect("put"));
     let reader = blobs.get(&digest, 5).await.expect("open").expect("a blob");
-    assert_eq!(remove(&blobs, &digest).await, 5);
-    assert_eq!(remove(&blobs, &digest).await, 0);
+    assert_eq!(remove(&blobs, &digest).await, Some(5));
+    assert_eq!(remove(&blobs, &digest).await, Some(0));
     assert!(!blobs.has(&digest, 5).await.expect("looked"));
     assert_eq!(content(&blobs, &digest).await, None);
     let pieces: Vec<Bytes> = reader.into_stream().try_collect().await.expect("read");
@@ -222,7 +222,7 @@ async fn a_removed_blob_is_gone_but_its_readers_finish() {
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
 
-async fn remove(blobs: &Blobs, digest: &Digest) -> u64 {
+async fn remove(blobs: &Blobs, digest: &Digest) -> Option<u64> {
     blobs.remove(digest, NOW, || false).await.expect("removed")
 }
 
@@ -231,13 +231,13 @@ async fn what_is_pinned_promised_or_wanted_is_not_removed() {
     let (_dir, blobs) = folder();
     let digest = Digest::of(b"bytes");
     let kept = blobs.put_bytes(&digest, b"bytes").await.expect("put");
-    assert_eq!(remove(&blobs, &digest).await, 0);
+    assert_eq!(remove(&blobs, &digest).await, None);
     drop(kept);
-    assert_eq!(blobs.remove(&digest, NOW, || true).await.expect("asked"), 0);
+    assert_eq!(blobs.remove(&digest, NOW, || true).await.expect("asked"), None);
     assert!(blobs.promise(&digest, NOW.plus_secs(1)));
-    assert_eq!(remove(&blobs, &digest).await, 0);
+    assert_eq!(remove(&blobs, &digest).await, None);
     assert!(blobs.condemn(&digest, NOW).is_none());
-    assert_eq!(blobs.remove(&digest, NOW.plus_secs(1), || false).await.expect("removed"), 5);
+    assert_eq!(blobs.remove(&digest, NOW.plus_secs(1), || false).await.expect("removed"), Some(5));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Who is connected, and the fan-out of changes to them.
 
+use crate::payload::OwnRegistry;
 use crate::session::{Node, Session};
 use crate::socket;
 use auth::Check;
@@ -51,6 +52,7 @@ impl Control {
             self.fan_out(),
             crate::drain::run(requests),
             crate::sweep::run(requests),
+            crate::collect::run(requests)
         );
     }
 
@@ -127,7 +129,9 @@ impl Control {
     pub fn open(&self, caller: Caller, request: Request<Incoming>) -> Result<Response<()>, ApiError> {
         let node = self.admit(&caller, request.uri().query().unwrap_or_default())?;
         let (response, upgrade) = socket::upgrade(request)?;
-        let (control, session) = (self.clone(), Session::new(node));
+        let hosts = self.requests().installation().hosts.clone();
+        let registry = OwnRegistry { endpoint: caller.endpoint.clone(), hosts };
+        let (control, session) = (self.clone(), Session::new(node, registry));
         tokio::spawn(async move { socket::drive(control, session, upgrade).await });
         Ok(response)
     }

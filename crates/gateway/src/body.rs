@@ -6,8 +6,9 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use registry::Body;
 
-/// The largest API request: PutLogEvents' 1 MiB and PutImage's 4 MiB of text, both escaped as JSON.
-pub const BODY_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// The largest API request: UploadLayerPart's 10 MiB (Amazon ECR service quotas) as base64 in JSON;
+/// PutLogEvents' 1 MiB and PutImage's 4 MiB of text, escaped as JSON, are less.
+pub const BODY_BYTES_MAX: usize = 15 * 1024 * 1024;
 
 pub async fn read(body: Incoming) -> Result<Bytes, ApiError> {
     match Limited::new(body, BODY_BYTES_MAX).collect().await {

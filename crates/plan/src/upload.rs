@@ -55,7 +55,7 @@ impl UploadRefusal {
         Self::InvalidPart { id, name, account, reason, received }
     }
 
-    fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "UploadNotFoundException",
             Self::Empty { .. } => "EmptyUploadException",

@@ -79,8 +79,8 @@ fn finished(mut response: Response<Body>, method: &Method, request_id: &str) -> 
 
 async fn serve(requests: &Requests, request: Request<Incoming>, meta: Meta) -> Result<Response<Body>, RegistryError> {
     let (head, incoming) = request.into_parts();
-    let session = Session::open(requests, &head.headers, meta)?;
     let query = Query::parse(head.uri.query().unwrap_or_default());
+    let session = Session::open(requests, &head, &query, meta)?;
     let route = Route::parse(head.uri.path())?;
     let (method, headers) = (&head.method, &head.headers);
     match (route, method.as_str()) {

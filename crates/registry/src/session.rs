@@ -2,12 +2,13 @@
 
 use crate::Meta;
 use crate::errors::RegistryError;
-use auth::Check;
+use crate::query::Query;
+use auth::{Check, LAYER_GRANT};
 use base::ApiError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, Method};
 use request::{Call, Caller, Cx, Requests};
 use serde::Serialize;
 use serde_json::Value;
@@ -26,12 +27,25 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads Basic credentials: user `AWS`, password a token of GetAuthorizationToken.
-    pub fn open(requests: &Requests, headers: &HeaderMap, meta: Meta) -> Result<Self, RegistryError> {
-        let token = password(headers).ok_or(RegistryError::NoCredentials)?;
-        let master = &requests.installation().master;
-        let (principal, region) = auth::open_registry_token(&requests.view(), master, &token, requests.now())?;
-        let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    /// Reads Basic credentials: user `AWS`, password a token of GetAuthorizationToken. An address with a
+    /// grant in it needs none.
+    pub fn open(
+        requests: &Requests,
+        head: &http::request::Parts,
+        query: &Query,
+        meta: Meta,
+    ) -> Result<Self, RegistryError> {
+        let (view, master, now) = (requests.view(), &requests.installation().master, requests.now());
+        let (principal, region) = match query.get(LAYER_GRANT) {
+            Some(grant) if matches!(head.method, Method::GET | Method::HEAD) => {
+                auth::open_layer_grant(&view, master, grant, head.uri.path(), now)?
+            }
+            _ => {
+                let token = password(&head.headers).ok_or(RegistryError::NoCredentials)?;
+                auth::open_registry_token(&view, master, &token, now)?
+            }
+        };
+        let user_agent = head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let caller = Caller {
             account: principal.account().to_owned(),
             principal,

@@ -76,7 +76,8 @@ const SERVICES: &str = "services";
 const INSIDE: &[&str] = &["auth", "blobs", "oci", "plan", "request", "state", "store", "telemetry", "wire"];
 
 /// Edges that only tests have: importer, imported, why.
-const TESTS_ONLY: &[(&str, &str, &str)] = &[];
+const TESTS_ONLY: &[(&str, &str, &str)] =
+    &[("registry", "control", "what the collector leaves alone is seen only where images are pushed and pulled")];
 
 /// What `cargo metadata` says, as far as it is asked.
 #[derive(Deserialize)]

@@ -102,3 +102,31 @@ async fn what_is_not_served_says_so() {
     world.send("POST /v2/web/tags/list", &[], "").await.expect(405, "UNSUPPORTED");
     world.send("GET /v2/web", &[], "").await.expect(404, "NOT_FOUND");
 }
+
+#[tokio::test]
+async fn a_grant_opens_one_address_for_an_hour() {
+    let world = World::start().await;
+    let (one, two) = (world.push_blob("web", b"one").await, world.push_blob("web", b"two").await);
+    let (master, secrets) = (&world.requests.installation().master, world.requests.secrets());
+    let path = format!("/v2/web/blobs/{one}");
+    let grant = auth::seal_layer_grant(master, &**secrets, "AKIAEXAMPLE", super::REGION, &path, world.requests.now());
+    let grant = grant.expect("a grant");
+    let ask = async |line: &str, grant: &str| {
+        world.send_as(None, &format!("{line}?X-Longshore-Grant={grant}"), &[], "").await
+    };
+    assert_eq!(ask(&format!("GET {path}"), &grant).await.expect(200, "").text(), "one");
+    assert_eq!(ask(&format!("HEAD {path}"), &grant).await.status, 200);
+    let forged = format!("{}A", &grant[..grant.len() - 1]);
+    for (line, grant) in [
+        (format!("GET /v2/web/blobs/{two}"), &grant),
+        (format!("GET /v2/other/blobs/{one}"), &grant),
+        (format!("GET {path}"), &forged),
+        (format!("DELETE {path}"), &grant),
+        ("GET /v2/_catalog".to_owned(), &grant),
+        ("POST /v2/web/blobs/uploads/".to_owned(), &grant),
+    ] {
+        ask(&line, grant).await.expect(401, "UNAUTHORIZED");
+    }
+    world.pass(3600);
+    ask(&format!("GET {path}"), &grant).await.expect(403, "DENIED");
+}

@@ -178,3 +178,19 @@ async fn referrers_come_in_pages() {
     assert_eq!(second.json()["manifests"].as_array().map(Vec::len), Some(1));
     assert_eq!(second.header("link"), "");
 }
+
+#[tokio::test]
+async fn an_immutable_tag_is_not_moved() {
+    let world = World::start().await;
+    let one = world.push_image("web", "v1", &["one"]).await;
+    let row = world.requests.view().scan(state::REPOSITORIES, &key![]).find(|row| row.name == "web").cloned();
+    let mut row = row.expect("a repository");
+    row.mutability = state::TagMutability { immutable: true, exclusions: vec!["dev-*".into()] };
+    world.put(state::REPOSITORIES, row).await;
+    let refused = world.put_manifest("web", "v1", &one).await.expect(400, "TAG_INVALID");
+    assert!(refused.message().contains("'v1' already exists in the 'web' repository"), "{}", refused.message());
+    world.put_manifest("web", &digest(&one), &one).await.expect(201, "");
+    for _ in 0..2 {
+        world.put_manifest("web", "dev-1", &one).await.expect(201, "");
+    }
+}

@@ -1,7 +1,9 @@
 //! Real requests, over a socket, to a registry on a memory store and a folder of blobs.
 
 mod access;
+mod campaign;
 mod clients;
+mod garbage;
 mod lists;
 mod manifests;
 mod uploads;
@@ -246,9 +248,10 @@ fn client() -> reqwest::Client {
 
 async fn serve(engine: &MemoryEngine, dir: &TempDir, clock: &Arc<AtomicI64>) -> (Requests, String, Server) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let host = listener.local_addr().expect("an address").to_string();
-    let installation =
-        Installation { endpoint: format!("http://{host}"), registry_host: host.clone(), master: master() };
+    let address = listener.local_addr().expect("an address");
+    let host = address.to_string();
+    let hosts = request::Hosts::new(address);
+    let installation = Installation { endpoint: format!("http://{host}"), hosts, master: master() };
     let mut seed = [0; 16];
     OsSecrets.fill(&mut seed);
     let telemetry = TempDir::new_in(dir.path()).expect("a folder").keep();

@@ -3,29 +3,20 @@
 
 use crate::errors::EcrError;
 use crate::repositories::{resource, shown};
+use crate::{resource_tags, settings};
 use auth::Check;
 use base::ApiError;
 use oci::reference::is_repository;
 use request::{Caller, Checks, Cx};
-use state::{REPOSITORIES, Repository, Tags};
+use state::{REPOSITORIES, Repository};
 use store::{Tx, View, key};
-use wire::types::ecr::{CreateRepositoryRequest, CreateRepositoryResponse, Tag};
+use wire::types::ecr::{CreateRepositoryRequest, CreateRepositoryResponse};
 
 /// Repositories in a registry (Amazon ECR service quotas).
 const REPOSITORIES_MAX: usize = 100_000;
-/// Tags of a resource (AWS tagging limits), and the characters of their keys and values.
-const TAGS_MAX: usize = 50;
-const TAG_KEY_CHARS_MAX: usize = 128;
-const TAG_VALUE_CHARS_MAX: usize = 256;
-/// Tag keys that begin so are AWS's own.
-const TAG_KEY_RESERVED: &str = "aws:";
-
 pub fn checks(_view: &View, input: &CreateRepositoryRequest, caller: &Caller) -> Checks {
     let resource = resource(input.registry_id.as_deref(), &input.repository_name, caller);
-    let tags = || {
-        let tags = input.tags.iter().flatten();
-        tags.map(|tag| (tag.key.as_str(), tag.value.as_str()))
-    };
+    let tags = || resource_tags::pairs(input.tags.as_deref().unwrap_or_default());
     let create = Check::new("ecr:CreateRepository", &resource).with_request_tags(tags());
     let tag = tags().next().map(|_| Check::new("ecr:TagResource", &resource).with_request_tags(tags()));
     Ok(std::iter::once(create).chain(tag).collect())
@@ -45,10 +36,13 @@ pub fn run(tx: &mut Tx, input: CreateRepositoryRequest, cx: &mut Cx) -> Result<C
     if tx.scan(REPOSITORIES, &key![&account, &region]).nth(REPOSITORIES_MAX - 1).is_some() {
         return Err(EcrError::TooManyRepositories { account, max: REPOSITORIES_MAX }.into());
     }
-    let tags = read_tags(input.tags.unwrap_or_default())?;
-    let repository =
-        Repository { account, region, name, created_at: cx.now, tags, mutability: state::TagMutability::default() };
-    let answer = shown(&repository, &cx.installation);
+    let tags = resource_tags::read(input.tags.unwrap_or_default())?;
+    let mutability = settings::mutability(
+        input.image_tag_mutability.as_deref().unwrap_or("MUTABLE"),
+        input.image_tag_mutability_exclusion_filters.unwrap_or_default(),
+    )?;
+    let repository = Repository { account, region, name, created_at: cx.now, tags, mutability };
+    let answer = shown(&repository, &cx.caller);
     tx.put(REPOSITORIES, repository);
     Ok(CreateRepositoryResponse { repository: Some(answer) })
 }
@@ -57,14 +51,8 @@ fn refuse_unsupported(input: &CreateRepositoryRequest) -> Result<(), EcrError> {
     let refuse = |field, what: &str| {
         Err(EcrError::parameter(field, format!("{what} is not supported by Longshore yet: leave it out")))
     };
-    if input.image_tag_mutability.as_deref().is_some_and(|mutability| mutability != "MUTABLE") {
-        return refuse("imageTagMutability", "anything but MUTABLE");
-    }
-    if input.image_tag_mutability_exclusion_filters.is_some() {
-        return refuse("imageTagMutabilityExclusionFilters", "excluding tags");
-    }
-    if input.image_scanning_configuration.as_ref().is_some_and(|scanning| scanning.scan_on_push == Some(true)) {
-        return refuse("imageScanningConfiguration", "scanOnPush");
+    if let Some(scanning) = &input.image_scanning_configuration {
+        settings::scanning(scanning)?;
     }
     match &input.encryption_configuration {
         Some(encryption) if encryption.encryption_type != "AES256" => {
@@ -75,26 +63,4 @@ fn refuse_unsupported(input: &CreateRepositoryRequest) -> Result<(), EcrError> {
         }
         _ => Ok(()),
     }
-}
-
-fn read_tags(given: Vec<Tag>) -> Result<Tags, EcrError> {
-    if given.len() > TAGS_MAX {
-        return Err(EcrError::TooManyTags { given: given.len(), max: TAGS_MAX });
-    }
-    let mut tags = Tags::new();
-    for Tag { key, value } in given {
-        let (key_chars, value_chars) = (key.chars().count(), value.chars().count());
-        if !(1..=TAG_KEY_CHARS_MAX).contains(&key_chars) || value_chars > TAG_VALUE_CHARS_MAX {
-            return Err(EcrError::Tag(format!(
-                "the tag with key '{key}' has a wrong length: keys have 1 to {TAG_KEY_CHARS_MAX} characters, values {TAG_VALUE_CHARS_MAX} at most"
-            )));
-        }
-        if key.starts_with(TAG_KEY_RESERVED) {
-            return Err(EcrError::Tag(format!("the tag key '{key}' begins with 'aws:', which is reserved")));
-        }
-        if tags.insert(key.clone(), value).is_some() {
-            return Err(EcrError::Tag(format!("the tag key '{key}' is given twice: give each key once")));
-        }
-    }
-    Ok(tags)
 }

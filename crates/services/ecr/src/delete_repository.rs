@@ -47,7 +47,7 @@ fn slice(tx: &mut Tx, input: &DeleteRepositoryRequest, cx: &mut Cx) -> Result<De
         return Ok(DeleteRepositoryResponse { repository: None });
     }
     tx.delete(REPOSITORIES, &store::key![account, region, name]);
-    Ok(DeleteRepositoryResponse { repository: Some(shown(&repository, &cx.installation)) })
+    Ok(DeleteRepositoryResponse { repository: Some(shown(&repository, &cx.caller)) })
 }
 
 fn clear<T: Table>(tx: &mut Tx, table: T, repository: &Repository, room: &mut usize) {

@@ -38,6 +38,6 @@ pub fn run(
             page.cut(view.scan_after(REPOSITORIES, &all, &after), |row| row.name.clone())
         }
     };
-    let repositories = rows.into_iter().map(|row| shown(row, &cx.installation)).collect();
+    let repositories = rows.into_iter().map(|row| shown(row, &cx.caller)).collect();
     Ok(DescribeRepositoriesResponse { repositories: Some(repositories), next_token })
 }

@@ -3,6 +3,7 @@
 use base::{ApiError, SealError};
 use blobs::BlobError;
 use plan::image::Refusal;
+use plan::upload::UploadRefusal;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EcrError {
@@ -32,7 +33,13 @@ pub enum EcrError {
     Tag(String),
     #[error("{given} tags are more than the {max} that a resource can have")]
     TooManyTags { given: usize, max: usize },
-    #[error("An authorization token is made for an access key, and this caller has none: sign with one")]
+    #[error(
+        "The layer with digest '{digest}' does not exist within the repository with name '{name}' in the registry with id '{account}'"
+    )]
+    LayerNotFound { digest: String, name: String, account: String },
+    #[error(transparent)]
+    Upload(#[from] UploadRefusal),
+    #[error("Tokens and download addresses are made for an access key, and this caller has none: sign with one")]
     NoAccessKey,
 }
 
@@ -44,6 +51,8 @@ impl EcrError {
     fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code(),
+            Self::LayerNotFound { .. } => "LayersNotFoundException",
+            Self::Upload(refusal) => refusal.code(),
             Self::RepositoryExists { .. } => "RepositoryAlreadyExistsException",
             Self::RepositoryNotEmpty { .. } => "RepositoryNotEmptyException",
             Self::TooManyRepositories { .. } => "LimitExceededException",

@@ -33,7 +33,7 @@ pub fn run(
     let data = AuthorizationData {
         authorization_token: Some(STANDARD.encode(format!("{USER}:{password}"))),
         expires_at: Some(expires_at),
-        proxy_endpoint: Some(cx.installation.endpoint.clone()),
+        proxy_endpoint: Some(cx.caller.endpoint.clone()),
     };
     Ok(GetAuthorizationTokenResponse { authorization_data: Some(vec![data; registries.len()]) })
 }

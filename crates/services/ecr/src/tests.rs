@@ -29,6 +29,15 @@ static ENTRIES: &[Entry] = &[
     request::read!(ecr, list_images, "ListImages"),
     request::read!(ecr, list_tags_for_resource, "ListTagsForResource"),
     request::flow!(ecr, put_image, "PutImage"),
+    request::tx!(ecr, put_image_tag_mutability, "PutImageTagMutability"),
+    request::tx!(ecr, put_image_scanning_configuration, "PutImageScanningConfiguration"),
+    request::tx!(ecr, tag_resource, "TagResource"),
+    request::tx!(ecr, untag_resource, "UntagResource"),
+    request::flow!(ecr, initiate_layer_upload, "InitiateLayerUpload"),
+    request::flow!(ecr, upload_layer_part, "UploadLayerPart"),
+    request::flow!(ecr, complete_layer_upload, "CompleteLayerUpload"),
+    request::read!(ecr, get_download_url_for_layer, "GetDownloadUrlForLayer"),
+    request::flow!(ecr, list_image_referrers, "ListImageReferrers"),
 ];
 
 struct World {
@@ -42,7 +51,7 @@ impl World {
         let dir = TempDir::new().expect("a folder");
         let installation = Installation {
             endpoint: "http://127.0.0.1:4566".into(),
-            registry_host: "127.0.0.1:4566".into(),
+            hosts: request::Hosts::new("127.0.0.1:4566".parse().expect("an address")),
             master: MasterKey::new(&[7; MASTER_KEY_LEN]).expect("a key"),
         };
         let parts = Parts {
@@ -190,7 +199,7 @@ async fn what_is_not_acted_on_is_refused() {
     let text = world
         .transcript(&[
             with("repositoryName", "Web".into()),
-            with("imageTagMutability", "IMMUTABLE".into()),
+            with("imageTagMutability", "IMMUTABLE_WITH_EXCLUSION".into()),
             with("imageTagMutabilityExclusionFilters", json!([{"filterType": "WILDCARD", "filter": "v*"}])),
             with("imageScanningConfiguration", json!({"scanOnPush": true})),
             with("encryptionConfiguration", json!({"encryptionType": "KMS"})),
@@ -313,6 +322,170 @@ async fn ids_page_through_the_tags_of_an_image() {
     let mut tags: Vec<&str> = ids.iter().map(|id| id["imageTag"].as_str().unwrap_or("-")).collect();
     tags.sort_unstable();
     assert_eq!(tags, ["-", "a", "b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn settings_and_tags_of_a_repository_change() {
+    let world = World::new();
+    let arn = "arn:aws:ecr:us-east-1:000000000000:repository/web";
+    let filters = json!([{"filterType": "WILDCARD", "filter": "dev-*"}]);
+    let text = world
+        .transcript(&[
+            ("CreateRepository", json!({"repositoryName": "web", "imageTagMutability": "IMMUTABLE"})),
+            ("PutImageTagMutability", json!({"repositoryName": "none", "imageTagMutability": "MUTABLE"})),
+            ("PutImageTagMutability", json!({"repositoryName": "web", "imageTagMutability": "MUTABLE_WITH_EXCLUSION"})),
+            (
+                "PutImageTagMutability",
+                json!({
+                    "repositoryName": "web", "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
+                    "imageTagMutabilityExclusionFilters": filters,
+                }),
+            ),
+            ("DescribeRepositories", json!({})),
+            (
+                "PutImageScanningConfiguration",
+                json!({"repositoryName": "web", "imageScanningConfiguration": {"scanOnPush": false}}),
+            ),
+            (
+                "PutImageScanningConfiguration",
+                json!({"repositoryName": "web", "imageScanningConfiguration": {"scanOnPush": true}}),
+            ),
+            (
+                "TagResource",
+                json!({"resourceArn": arn, "tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]}),
+            ),
+            ("TagResource", json!({"resourceArn": arn, "tags": [{"Key": "b", "Value": "3"}]})),
+            ("UntagResource", json!({"resourceArn": arn, "tagKeys": ["a", "z"]})),
+            ("ListTagsForResource", json!({"resourceArn": arn})),
+            ("TagResource", json!({"resourceArn": "arn:aws:ecr:us-east-1:000000000000:repository/none", "tags": []})),
+        ])
+        .await;
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn an_immutable_tag_is_not_overwritten() {
+    let world = World::new();
+    world.web(&["config", "one", "three"]).await;
+    let immutable = json!({"repositoryName": "web", "imageTagMutability": "IMMUTABLE"});
+    world.push(&image("one"), Some("v1")).await;
+    world.call("PutImageTagMutability", immutable).await;
+    let expect = json!({"ImageTagAlreadyExistsException":
+        "The image tag 'v1' already exists in the 'web' repository and cannot be overwritten because the repository is immutable."});
+    assert_eq!(world.push(&image("three"), Some("v1")).await, expect);
+    assert_eq!(world.push(&image("one"), Some("v1")).await, expect);
+    assert!(world.push(&image("three"), Some("v2")).await["image"].is_object());
+    let gone = world.call("BatchDeleteImage", json!({"repositoryName": "web", "imageIds": [{"imageTag": "v1"}]})).await;
+    assert_eq!(gone["failures"], json!([]));
+    assert!(world.push(&image("three"), Some("v1")).await["image"].is_object());
+}
+
+/// A layer of two parts, and every way in which parts are refused.
+#[tokio::test]
+async fn layers_are_uploaded_in_parts() {
+    use base64::Engine;
+    let world = World::new();
+    world.web(&[]).await;
+    let large = vec![b'x'; 5 * 1024 * 1024];
+    let whole = [large.as_slice(), b"end"].concat();
+    let digest = Digest::of(&whole);
+    let begin = async || {
+        let begun = world.call("InitiateLayerUpload", json!({"repositoryName": "web"})).await;
+        assert_eq!(begun["partSize"], 10 * 1024 * 1024);
+        begun["uploadId"].as_str().expect("an id").to_owned()
+    };
+    let part = async |id: &str, first: usize, bytes: &[u8]| {
+        let blob = base64::engine::general_purpose::STANDARD.encode(bytes);
+        let last = first + bytes.len() - 1;
+        let document = json!({
+            "repositoryName": "web", "uploadId": id, "partFirstByte": first, "partLastByte": last, "layerPartBlob": blob,
+        });
+        world.call("UploadLayerPart", document).await
+    };
+    let complete = async |id: &str, digest: &Digest| {
+        let document = json!({"repositoryName": "web", "uploadId": id, "layerDigests": [digest]});
+        let answer = world.call("CompleteLayerUpload", document).await;
+        let code = answer.as_object().and_then(|answer| answer.keys().next()).cloned();
+        if answer["layerDigest"].is_null() { code.expect("a code") } else { "ok".to_owned() }
+    };
+    let id = begin().await;
+    assert_eq!(complete(&id, &digest).await, "EmptyUploadException");
+    assert_eq!(part(&id, 0, &large).await["lastByteReceived"], large.len() - 1);
+    for (first, bytes) in [(0, &large[..]), (large.len() + 1, b"end"), (large.len() - 1, b"end")] {
+        let refused = part(&id, first, bytes).await;
+        assert!(refused.get("InvalidLayerPartException").is_some(), "{first}: {refused}");
+    }
+    assert_eq!(part(&id, large.len(), b"end").await["lastByteReceived"], whole.len() - 1);
+    assert_eq!(complete(&id, &digest).await, "ok");
+    assert_eq!(complete(&id, &digest).await, "UploadNotFoundException");
+    let stored = world.requests.blobs().get_bytes(&digest, u64::MAX).await.expect("read").expect("a blob");
+    assert!(stored == whole);
+
+    let again = begin().await;
+    part(&again, 0, &large).await;
+    part(&again, large.len(), b"end").await;
+    assert_eq!(complete(&again, &digest).await, "LayerAlreadyExistsException");
+    let short = begin().await;
+    part(&short, 0, b"short").await;
+    part(&short, 5, &large).await;
+    assert_eq!(complete(&short, &digest).await, "LayerPartTooSmallException");
+    let other = begin().await;
+    part(&other, 0, b"other").await;
+    assert_eq!(complete(&other, &digest).await, "InvalidLayerException");
+    assert_eq!(world.requests.view().count(UPLOADS, &key![]), 1);
+    assert_eq!(
+        part(&other, 0, b"other").await.as_object().map(|a| a.contains_key("UploadNotFoundException")),
+        Some(true)
+    );
+}
+
+#[tokio::test]
+async fn a_download_address_is_made_for_a_layer_that_is_there() {
+    let world = World::new();
+    world.web(&["one"]).await;
+    let ask = async |digest: String| {
+        let document = json!({"repositoryName": "web", "layerDigest": digest});
+        world.call("GetDownloadUrlForLayer", document).await
+    };
+    let answer = ask(digest("one")).await;
+    let start = format!("http://127.0.0.1:4566/v2/web/blobs/{}?X-Longshore-Grant=", digest("one"));
+    assert!(answer["downloadUrl"].as_str().is_some_and(|url| url.starts_with(&start)), "{answer}");
+    assert!(ask(digest("two")).await.get("LayersNotFoundException").is_some());
+    assert!(ask("md5:00".to_owned()).await.get("InvalidParameterException").is_some());
+}
+
+#[tokio::test]
+async fn referrers_are_listed_in_pages() {
+    let world = World::new();
+    world.web(&["config", "one"]).await;
+    let subject = image("one");
+    world.push(&subject, Some("v1")).await;
+    for n in 0..5 {
+        let mut artifact: Value = serde_json::from_str(&subject).expect("JSON");
+        artifact["subject"] = descriptor("manifest.v1+json", &subject);
+        artifact["artifactType"] = format!("application/{}", n % 2).into();
+        artifact["annotations"] = json!({"n": n.to_string()});
+        world.push(&artifact.to_string(), None).await;
+    }
+    let list = async |more: Value| {
+        let mut ask = json!({"repositoryName": "web", "subjectId": {"imageDigest": digest(&subject)}, "maxResults": 2});
+        ask.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let answer = world.call("ListImageReferrers", ask.clone()).await;
+            found.extend(answer["referrers"].as_array().expect("referrers").clone());
+            pages += 1;
+            match answer.get("nextToken") {
+                Some(token) => ask["nextToken"] = token.clone(),
+                None => return (found, pages),
+            }
+        }
+    };
+    let (all, pages) = list(json!({})).await;
+    assert_eq!((all.len(), pages), (5, 3));
+    assert!(all.iter().all(|entry| entry["annotations"]["n"].is_string() && entry["artifactStatus"] == "ACTIVE"));
+    assert_eq!(list(json!({"filter": {"artifactTypes": ["application/1"]}})).await.0.len(), 2);
+    assert_eq!(list(json!({"filter": {"artifactStatus": "ARCHIVED"}})).await.0.len(), 0);
 }
 
 /// 300 tags and 300 layers are more than one transaction may change.
