@@ -38,6 +38,11 @@ pub fn jittered(least: Duration) -> Duration {
     least + least * u32::from(random_byte()) / 255
 }
 
+/// Between `due` and so many percent more.
+pub fn prolonged(due: Duration, percent: u32) -> Duration {
+    due + due * percent / 100 * u32::from(random_byte()) / 255
+}
+
 fn random_byte() -> u8 {
     let mut byte = [0];
     OsSecrets.fill(&mut byte);

@@ -4,18 +4,22 @@
 //! job needs to know of a task it is given when it starts; nothing but the machine changes a task.
 
 mod jobs;
+mod story;
 mod writer;
 
 pub use jobs::{Hands, Online};
 
 use crate::AgentError;
 use crate::drivers::{ContainerId, Outcome, Status};
+use crate::images::Owner;
 use crate::machine::{Action, At, Change, Command, Event, Found, Machine};
 use crate::session::{Heard, Outgoing};
 use crate::task::{Desired, Stage, Stopping, Task};
 use base::{Names, OsSecrets, Secrets};
-use jobs::{Subject, exit_of};
+use jobs::{Peer, Subject, exit_of};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use story::Story;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use writer::{Work, Writer};
@@ -34,6 +38,7 @@ pub struct Engine {
     /// Containers whose output is being shipped, or was.
     shipped: BTreeSet<ContainerId>,
     jobs: JoinSet<()>,
+    story: Story,
     /// Removals of containers of no task.
     strays: JoinSet<()>,
     works: mpsc::UnboundedSender<Work>,
@@ -59,12 +64,15 @@ impl Engine {
         jobs.spawn(Writer::new(hands.saved.clone(), known, hands.events.clone()).run(to_write));
         let mut seed = [0; 16];
         OsSecrets.fill(&mut seed);
-        let machine = Machine::new(Names::new(seed));
+        let mut names = Names::new(seed);
+        let (machine, story) = (Machine::new(names.fork()), Story::new(names.hex32()));
         let (found, shipped) = (found.into_iter().collect(), BTreeSet::new());
         let strays = JoinSet::new();
-        let mut engine = Self { machine, hands, found, shipped, jobs, strays, works, events };
+        let mut engine = Self { machine, hands, found, shipped, jobs, story, strays, works, events };
         engine.remove_strays(&tasks);
-        let commands = engine.machine.restore(tasks);
+        engine.hold_images(&tasks);
+        let commands = engine.machine.restore(tasks, client::now());
+        engine.story.add(engine.machine.take_story());
         engine.perform(commands, None);
         Ok(engine)
     }
@@ -80,7 +88,12 @@ impl Engine {
                 heard = link.heard.recv() => match heard {
                     Some(Heard::Event(event)) => self.step(event, Some(&link)),
                     Some(Heard::Manifest { message, running }) => self.compare(message, &running, &link),
+                    Some(Heard::EventsWanted) => self.story.want(),
+                    Some(Heard::EventsTaken { origin, sequence }) => self.story.taken(&origin, sequence),
                     None => return Ok(()),
+                },
+                () = self.story.is_due() => while let Some(message) = self.story.next() {
+                    say(Some(&link), Outgoing::Events(message));
                 },
                 Some(job) = self.jobs.join_next() => intact(job)?,
             }
@@ -114,6 +127,7 @@ impl Engine {
     fn step(&mut self, event: Event, link: Option<&Link>) {
         tracing::debug!(?event);
         let commands = self.machine.step(event, client::now());
+        self.story.add(self.machine.take_story());
         self.perform(commands, link);
     }
 
@@ -151,6 +165,8 @@ impl Engine {
                 self.ship(&subject);
                 self.jobs.spawn(hands.start(subject));
             }
+            Action::Restart => _ = jobs.spawn(hands.restart(subject)),
+            Action::Probe => _ = jobs.spawn(hands.probe(subject)),
             Action::Terminate => _ = jobs.spawn(hands.terminate(subject)),
             Action::Kill => _ = jobs.spawn(hands.kill(subject)),
             Action::Release => _ = jobs.spawn(hands.release(subject)),
@@ -163,7 +179,9 @@ impl Engine {
         let task = self.machine.task(&at.task)?;
         let index = task.position(&at.container)?;
         let container = &task.containers[index];
+        let linked = task.order.containers[index].links.iter().filter_map(|link| Peer::of(task, &link.container));
         Some(Subject {
+            linked: linked.collect(),
             at: at.clone(),
             id: container.runtime_id.parse().ok()?,
             order: task.order.clone(),
@@ -177,10 +195,10 @@ impl Engine {
         let found = match self.found.remove(&subject.id) {
             None => Found::Nothing,
             Some(Status::Created) => return self.begin_anew(subject),
-            Some(Status::Exited(exit)) if matches!(exit.outcome, Outcome::NotStarted { .. }) => {
+            Some(Status::Exited(exit) | Status::Halted(exit)) if matches!(exit.outcome, Outcome::NotStarted { .. }) => {
                 return self.begin_anew(subject);
             }
-            Some(Status::Exited(exit)) => {
+            Some(Status::Exited(exit) | Status::Halted(exit)) => {
                 self.ship(&subject);
                 Found::Exited(exit_of(exit))
             }
@@ -217,15 +235,20 @@ impl Engine {
         }
     }
 
-    /// The shipper itself says when it is done; here it is only waited for.
+    /// The shipper itself says when it is done; here it is only waited for. A container that was held to be started
+    /// again is let go: only then is its output at its end.
     fn drain(&mut self, subject: Subject) {
-        let (hands, logs) = (self.hands.clone(), &subject.container().logs);
-        match (logs.is_some(), self.shipped.contains(&subject.id)) {
-            (true, true) => _ = self.jobs.spawn(hands.wait_for_logs(subject.at)),
-            // Kept for the next start, which can ship it.
-            (true, false) if hands.online.is_none() => {}
-            (true, false) | (false, _) => hands.report(subject.at, Change::LogsShipped),
-        }
+        let (hands, logs) = (self.hands.clone(), subject.container().logs.is_some());
+        let (shipped, online) = (self.shipped.contains(&subject.id), self.hands.online.is_some());
+        self.jobs.spawn(async move {
+            hands.let_go(&subject).await;
+            match (logs, shipped) {
+                (true, true) => hands.wait_for_logs(subject.at).await,
+                // Kept for the next start, which can ship it.
+                (true, false) if !online => {}
+                (true, false) | (false, _) => hands.report(subject.at, Change::LogsShipped),
+            }
+        });
     }
 
     fn persist(&mut self, task: String) {
@@ -250,6 +273,16 @@ impl Engine {
         let tasks: Vec<_> = lacking.map(|task| (task.order.arn.clone(), task.order.cluster.clone())).collect();
         if !tasks.is_empty() {
             say(Some(link), Outgoing::Lacking { message, tasks });
+        }
+    }
+
+    /// What restored containers were made of stays.
+    fn hold_images(&self, tasks: &[Task]) {
+        let Some(online) = &self.hands.online else { return };
+        for task in tasks {
+            let owner: Owner = Arc::downgrade(&task.order) as Owner;
+            let digests = task.containers.iter().filter_map(|container| container.image_digest.as_ref()?.parse().ok());
+            digests.for_each(|digest| online.images.hold(&digest, &owner));
         }
     }
 

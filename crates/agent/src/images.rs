@@ -1,37 +1,51 @@
 //! Images: from a reference to unpacked layers.
 //!
-//! A tag is asked of its registry at each launch, as ECS's default pull behaviour has it; what is here
-//! already is not fetched again, and serves when the registry does not answer. Layers are shared by
-//! their diff id, records and names lie beside them:
+//! When a registry is asked for what is here already is the node's [`PullBehavior`]; what is here is not fetched
+//! again. Layers are shared by their diff id, records and names lie beside them:
 //!
 //! | path under the data folder | content |
 //! |---|---|
 //! | `layers/<hex of the diff id>` | one unpacked layer |
-//! | `images/<hex of the digest>.json` | a [`catalog::Record`], once all its layers are there |
+//! | `images/<hex of the digest>.json` | a [`catalog::Record`], once all its layers are there; used when it was last changed |
 //! | `images/names.json` | which digest a name had when it was last asked for |
 //!
-//! What is absent: nothing is ever removed, and registries that want Bearer tokens are refused.
+//! [`cleanup`] removes what nobody needs; [`holds`] says what somebody does.
 
 mod catalog;
+mod cleanup;
+mod credentials;
+mod download;
+mod error;
+mod holds;
 mod layers;
+mod news;
+pub mod options;
+mod pull;
 mod registries;
+mod retry;
+mod settle;
 #[cfg(test)]
 mod tests;
+mod unpacker;
 
+pub use credentials::{AuthError, RegistryAuth};
+pub use error::PullError;
+pub use holds::Owner;
+pub use news::{News, Tell};
 pub use registries::{OwnRegistry, Registries};
+pub use unpacker::{LayerError, Unpacker};
 
-use catalog::{Catalog, Record};
+use catalog::Catalog;
+use cleanup::Room;
+use holds::Holds;
 use layers::Layers;
-use oci::client::{Client, ClientError, ManifestHead};
-use oci::image_config::{ContainerConfig, IMAGE_CONFIG_BYTES_MAX};
-use oci::unpack::UnpackError;
-use oci::{Digest, ImageConfig, ImageManifest, ImageReference, Manifest, ManifestError, ReferenceError};
+use oci::image_config::ContainerConfig;
+use oci::{Digest, ImageReference};
+use options::PullBehavior;
+use pull::Pull;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The one operating system whose images run here.
-const OS: &str = "linux";
 
 /// An image that is ready to be launched.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,27 +57,24 @@ pub struct Image {
     pub layers: Vec<PathBuf>,
 }
 
-/// Why an image is not here; the text follows `CannotPullContainerError: `.
-#[derive(Debug, thiserror::Error)]
-pub enum PullError {
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
-    #[error("registry {0} belongs to another account or region; copy the image to this installation's registry")]
-    ForeignRegistry(String),
-    #[error("no authorization token for the registry: {0}")]
-    Token(String),
-    #[error(transparent)]
-    Registry(#[from] ClientError),
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    #[error("image has no manifest for {OS}/{0}; build it for that platform too")]
-    Platform(String),
-    #[error("image is not valid: {0}; build it again")]
-    Image(String),
-    #[error(transparent)]
-    Unpack(#[from] UnpackError),
-    #[error("the node's image folder: {0}")]
-    Io(#[from] io::Error),
+/// How an order names an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    pub reference: &'a str,
+    /// It lies in the control plane's registry, whatever the reference calls that.
+    pub own_registry: bool,
+}
+
+impl<'a> From<&'a str> for Name<'a> {
+    fn from(reference: &'a str) -> Self {
+        Self { reference, own_registry: false }
+    }
+}
+
+impl<'a> From<&'a String> for Name<'a> {
+    fn from(reference: &'a String) -> Self {
+        reference.as_str().into()
+    }
 }
 
 /// The node's images. Cheap to clone.
@@ -71,42 +82,108 @@ pub enum PullError {
 pub struct Images(Arc<Inner>);
 
 struct Inner {
+    data: PathBuf,
     catalog: Catalog,
     layers: Layers,
     registries: Registries,
+    holds: Holds,
+    room: Room,
 }
 
 impl Images {
     /// # Errors
     /// When the folders cannot be made or read.
-    pub fn open(data: &Path, registries: Registries) -> io::Result<Self> {
-        let (catalog, layers) = (Catalog::open(&data.join("images"))?, Layers::open(&data.join("layers"))?);
-        Ok(Self(Arc::new(Inner { catalog, layers, registries })))
+    pub fn open(data: &Path, registries: Registries, unpacker: Unpacker) -> io::Result<Self> {
+        let (catalog, layers) = (Catalog::open(&data.join("images"))?, Layers::open(&data.join("layers"), unpacker)?);
+        let (data, holds, room) = (data.to_owned(), Holds::default(), Room::default());
+        Ok(Self(Arc::new(Inner { data, catalog, layers, registries, holds, room })))
     }
 
-    /// Makes the image ready. `resolved` hears its digest when layers have to be fetched.
-    pub async fn prepare(&self, reference: &str, resolved: impl FnOnce(&Digest)) -> Result<Arc<Image>, PullError> {
+    /// Makes the image ready; it stays as long as the owner lives. `tell` hears how it goes, when layers have to
+    /// be fetched.
+    pub async fn prepare<'a>(
+        &self,
+        name: impl Into<Name<'a>>,
+        owner: &Owner,
+        tell: Tell<'_>,
+    ) -> Result<Arc<Image>, PullError> {
+        let name @ Name { reference, .. } = name.into();
         let named: ImageReference = reference.parse()?;
+        let behavior = self.0.registries.options().pull_behavior;
+        let here = self.named(reference, owner).await?;
+        match (behavior, here) {
+            (PullBehavior::Once | PullBehavior::PreferCached, Some(here)) => Ok(here),
+            (PullBehavior::Default, Some(here)) => match self.pull(&named, name, owner, true, tell).await {
+                Err(error) => {
+                    let digest = &here.digest;
+                    tracing::warn!(image = reference, %digest, %error, "not pulled; the cached one is used");
+                    Ok(here)
+                }
+                pulled => pulled,
+            },
+            (_, here) => self.pull(&named, name, owner, here.is_some(), tell).await,
+        }
+    }
+
+    /// From now on the image stays until the owner is gone.
+    pub fn hold(&self, digest: &Digest, owner: &Owner) {
+        self.0.holds.hold([digest], owner);
+    }
+
+    /// What the name meant last time, if that is still here.
+    async fn named(&self, reference: &str, owner: &Owner) -> io::Result<Option<Arc<Image>>> {
+        let Some(digest) = self.0.catalog.named(reference) else { return Ok(None) };
+        self.hold(&digest, owner);
+        self.cached(&digest).await
+    }
+
+    /// Asks what the name means, and fetches that if it is not here.
+    async fn pull(
+        &self,
+        named: &ImageReference,
+        name: Name<'_>,
+        owner: &Owner,
+        is_cached: bool,
+        tell: Tell<'_>,
+    ) -> Result<Arc<Image>, PullError> {
         let image = named.normalized();
-        let registry = self.0.registries.of(&named).await?;
+        let Name { reference, own_registry } = name;
+        let sources = self.0.registries.of(named, own_registry)?;
+        let patience = if is_cached { retry::MANIFEST_IF_CACHED } else { retry::MANIFEST };
+        let asks = self.0.registries.options().pull_behavior == PullBehavior::Always;
         let digest = match &image.digest {
-            Some(digest) => digest.clone(),
-            None => match self.ask(&registry, &image).await {
-                Ok(head) => head.digest,
-                Err(error) => return self.fall_back(reference, error).await,
-            },
+            Some(digest) if !asks => digest.clone(),
+            _ => Pull { images: self, sources: &sources, image: &image, tell }.resolve(patience).await?,
         };
-        let ready = match self.cached(&digest).await? {
+        self.hold(&digest, owner);
+        // One pull of an image at a time: who waits for another's finds it here.
+        let lock = self.0.layers.lock(&digest);
+        let here = self.cached(&digest).await?;
+        let _alone = if here.is_none() { Some(lock.lock().await) } else { None };
+        let here = if here.is_none() { self.cached(&digest).await? } else { here };
+        let ready = match here {
             Some(ready) => ready,
-            None => match self.pull(&registry, &image.at(digest.clone()), resolved).await {
-                Ok(ready) => ready,
-                Err(error) => return self.fall_back(reference, error).await,
-            },
+            None => {
+                let image = image.at(digest.clone());
+                self.fetch(&Pull { images: self, sources: &sources, image: &image, tell }, owner).await?
+            }
         };
         if self.0.catalog.named(reference).as_ref() != Some(&digest) {
             self.0.catalog.name(reference, &digest)?;
         }
         Ok(ready)
+    }
+
+    /// On a disk that is full, once more if there was something to remove.
+    async fn fetch(&self, pull: &Pull<'_>, owner: &Owner) -> Result<Arc<Image>, PullError> {
+        let fetched = pull.fetch(owner).await;
+        match fetched {
+            Err(error) if self.make_room().await => {
+                tracing::warn!(%error, "images that nobody needs were removed for one that failed on a full disk");
+                pull.fetch(owner).await
+            }
+            fetched => fetched,
+        }
     }
 
     /// Signs in at our own registry, so that the first launch need not.
@@ -117,89 +194,11 @@ impl Images {
     /// An image that was made ready before, without asking anybody.
     pub async fn cached(&self, digest: &Digest) -> io::Result<Option<Arc<Image>>> {
         if let Some(ready) = self.0.catalog.ready(digest) {
+            self.0.catalog.used(digest);
             return Ok(Some(ready));
         }
         let (inner, digest) = (self.0.clone(), digest.clone());
         blocking(move || inner.load(&digest)).await
-    }
-
-    async fn ask(&self, registry: &registries::Registry, image: &ImageReference) -> Result<ManifestHead, PullError> {
-        let client = self.0.registries.client(registry).await?;
-        match client.head_manifest(image).await {
-            Err(ClientError::Unauthorized { .. } | ClientError::Denied(_)) if registry.is_own() => {
-                self.0.registries.forget_token();
-                Ok(self.0.registries.client(registry).await?.head_manifest(image).await?)
-            }
-            other => Ok(other?),
-        }
-    }
-
-    /// What the name meant last time, if that is still here; else the error.
-    async fn fall_back(&self, reference: &str, error: PullError) -> Result<Arc<Image>, PullError> {
-        let Some(digest) = self.0.catalog.named(reference) else { return Err(error) };
-        let Some(ready) = self.cached(&digest).await? else { return Err(error) };
-        tracing::warn!(image = reference, %digest, %error, "the image could not be pulled; the cached one is used");
-        Ok(ready)
-    }
-
-    /// Fetches what is missing of an image named by digest.
-    async fn pull(
-        &self,
-        registry: &registries::Registry,
-        image: &ImageReference,
-        resolved: impl FnOnce(&Digest),
-    ) -> Result<Arc<Image>, PullError> {
-        let client = self.0.registries.client(registry).await?;
-        let remote = client.get_manifest(image).await?;
-        let manifest = self.image_manifest(&client, image, remote.parse()?).await?;
-        let config = self.config(&client, &image.repository, &manifest).await?;
-        resolved(&remote.digest);
-        self.0.layers.fetch(&client, &image.repository, &manifest, &config.rootfs.diff_ids).await?;
-        let record = Record { config: config.config, diff_ids: config.rootfs.diff_ids };
-        let (inner, digest) = (self.0.clone(), remote.digest);
-        blocking(move || {
-            inner.catalog.record(&digest, &record)?;
-            inner.load(&digest)?.ok_or_else(|| io::Error::other("a layer that was just unpacked is gone"))
-        })
-        .await
-        .map_err(PullError::Io)
-    }
-
-    async fn image_manifest(
-        &self,
-        client: &Client,
-        image: &ImageReference,
-        manifest: Manifest,
-    ) -> Result<ImageManifest, PullError> {
-        let index = match manifest {
-            Manifest::Image(manifest) => return Ok(*manifest),
-            Manifest::Index(index) => index,
-        };
-        let architecture = go_architecture();
-        let chosen = index.choose(OS, architecture, None);
-        let chosen = chosen.ok_or_else(|| PullError::Platform(architecture.to_owned()))?;
-        match client.get_manifest(&image.at(chosen.digest.clone())).await?.parse()? {
-            Manifest::Image(manifest) => Ok(*manifest),
-            Manifest::Index(_) => Err(PullError::Image("an index lists another index for this platform".to_owned())),
-        }
-    }
-
-    async fn config(
-        &self,
-        client: &Client,
-        repository: &str,
-        manifest: &ImageManifest,
-    ) -> Result<ImageConfig, PullError> {
-        let blob = &manifest.config;
-        let bytes = client.blob_bytes(repository, &blob.digest, blob.size, IMAGE_CONFIG_BYTES_MAX).await?;
-        let config = ImageConfig::parse(&bytes).map_err(|error| PullError::Image(error.to_string()))?;
-        if (config.os.as_str(), config.architecture.as_str()) != (OS, go_architecture()) && !config.os.is_empty() {
-            return Err(PullError::Platform(go_architecture().to_owned()));
-        }
-        if config.rootfs.diff_ids.len() != manifest.layers.len() {
-            return Err(PullError::Image("its config and its manifest list different numbers of layers".to_owned()));
-        }
-        Ok(config)
     }
 }
 
@@ -210,16 +209,8 @@ impl Inner {
         let Some(layers) = self.layers.paths(&record.diff_ids)? else { return Ok(None) };
         let image = Arc::new(Image { digest: digest.clone(), config: record.config, layers });
         self.catalog.keep(&image);
+        self.catalog.used(digest);
         Ok(Some(image))
-    }
-}
-
-/// This machine's processor in Go's words, which images use.
-pub(crate) fn go_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
     }
 }
 

@@ -2,13 +2,19 @@
 
 use crate::drivers::network::Binding as Published;
 use crate::drivers::{
-    ContainerSpec, Dns, Limits, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, SharedGroup, Tmpfs, Ulimit,
+    ContainerSpec, Device, Dns, Limits, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, Security,
+    SharedGroup, Sharing, Tmpfs, Ulimit,
 };
 use crate::images::Image;
-use crate::order::{ContainerOrder, Network, TaskOrder};
+use crate::order::{self, ContainerOrder, Network, TaskOrder};
 use crate::task::Binding;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
+
+mod links;
+
+pub use links::Linked;
 
 /// The weight of a container that asks for none: the least that Linux has, as the ECS agent gives it
 /// (Amazon ECS API Reference, ContainerDefinition, "cpu").
@@ -30,6 +36,8 @@ pub struct Launch<'a> {
     pub runtime_id: &'a str,
     pub image: &'a Image,
     pub host_name: &'a str,
+    /// What it links to.
+    pub linked: &'a [Linked<'a>],
 }
 
 impl Launch<'_> {
@@ -47,7 +55,7 @@ impl Launch<'_> {
             dns: Dns {
                 servers: container.dns.clone(),
                 search: container.dns_search.clone(),
-                extra_hosts: container.extra_hosts.clone(),
+                extra_hosts: self.extra_hosts(),
             },
             group: self.group(),
             cpu_shares: Some(shares_of(container)),
@@ -57,29 +65,52 @@ impl Launch<'_> {
             readonly_rootfs: container.readonly_rootfs,
             cap_add: container.cap_add.clone(),
             cap_drop: container.cap_drop.clone(),
-            privileged: false,
+            privileged: container.privileged,
+            security: security(&container.security),
+            devices: container.devices.iter().map(device).collect(),
+            pid: sharing(self.task.pid),
+            ipc: sharing(self.task.ipc),
+            memory_swap_bytes: container.memory_swap_bytes,
+            swappiness: container.swappiness,
+            terminal: container.terminal,
+            stdin_open: container.stdin_open,
             ulimits: container.ulimits.iter().map(ulimit).collect(),
-            init: false,
+            init: container.init,
             tmpfs: container.tmpfs.iter().map(tmpfs).collect(),
             shm_bytes: container.shm_bytes,
             mounts: Vec::new(),
             sysctls: container.sysctls.clone(),
             stop_signal: image.config.stop_signal.clone().unwrap_or_default(),
             output: self.output(),
+            restartable: container.restart.is_some(),
         }
     }
 
-    /// What the task's containers have together: none for a task without limits of its own, which saves the time.
-    /// Among the machine's groups it weighs as much as what it may have, or else as its containers would without it.
+    /// What the task's containers have together: none for a task without limits or namespaces of its own, which saves
+    /// the time. Its shared memory has room for what the one that asks for most asks for.
     fn group(&self) -> Option<SharedGroup> {
+        let task = self.task;
+        let limits = self.limits();
+        if limits.is_none() && ![task.pid, task.ipc].contains(&order::Sharing::Task) {
+            return None;
+        }
+        let shm_bytes = task.containers.iter().filter_map(|container| container.shm_bytes).max();
+        Some(SharedGroup { name: task.id().to_owned(), limits, shm_bytes })
+    }
+
+    /// Among the machine's groups the task weighs as much as what it may have, or else as its containers would
+    /// without it.
+    fn limits(&self) -> Option<Limits> {
         let task = self.task;
         if task.cpu_units.is_none() && task.memory_mib.is_none() {
             return None;
         }
         let cpu_shares = task.cpu_units.unwrap_or_else(|| task.containers.iter().map(shares_of).sum());
-        let limits =
-            Limits { cpu_units: task.cpu_units, cpu_shares, memory_bytes: task.memory_mib.map(|mib| mib << 20) };
-        Some(SharedGroup { name: task.id().to_owned(), limits })
+        Some(Limits { cpu_units: task.cpu_units, cpu_shares, memory_bytes: task.memory_mib.map(|mib| mib << 20) })
+    }
+
+    fn extra_hosts(&self) -> Vec<(String, IpAddr)> {
+        self.container.extra_hosts.iter().cloned().chain(self.linked.iter().map(Linked::host)).collect()
     }
 
     /// As Docker merges them: a container's own entry point also does away with the image's command.
@@ -100,17 +131,14 @@ impl Launch<'_> {
     fn environment(&self) -> BTreeMap<String, String> {
         let image = self.image.config.env.iter().filter_map(|pair| pair.split_once('='));
         let mut environment: BTreeMap<String, String> =
-            image.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            self.linked.iter().flat_map(|linked| linked.variables(&self.container.name)).collect();
+        environment.extend(image.map(|(name, value)| (name.to_owned(), value.to_owned())));
         environment.extend(self.container.environment.clone());
         environment
     }
 
     fn hostname(&self) -> String {
-        match self.task.network {
-            _ if !self.container.hostname.is_empty() => self.container.hostname.clone(),
-            Network::Host => self.host_name.to_owned(),
-            Network::None | Network::Bridge => self.runtime_id.chars().take(HOSTNAME_CHARS).collect(),
-        }
+        hostname(self.task, self.container, self.runtime_id, self.host_name)
     }
 
     fn network(&self) -> NetworkMode {
@@ -127,6 +155,7 @@ impl Launch<'_> {
                         container_port: port.container_port,
                         host_port: port.host_port,
                         protocol: if port.udp { Protocol::Udp } else { Protocol::Tcp },
+                        range_end: port.range_end,
                     })
                     .collect(),
             },
@@ -145,25 +174,56 @@ impl Launch<'_> {
 
     /// Where the container's ports are reached, once the drivers have published them.
     pub fn bindings(&self, published: &[Published]) -> Vec<Binding> {
-        let binding = |container_port, host_port, protocol: String| Binding {
-            bind_ip: ANY_ADDRESS.to_owned(),
-            container_port,
-            host_port,
-            protocol,
-        };
-        match self.task.network {
-            // In the host's own network a port is simply there.
-            Network::Host => {
-                let own = self.container.ports.iter();
-                let protocol = |udp| if udp { Protocol::Udp } else { Protocol::Tcp }.to_string();
-                own.map(|port| binding(port.container_port, port.container_port, protocol(port.udp))).collect()
-            }
-            Network::None | Network::Bridge => {
-                let published = published.iter();
-                published.map(|it| binding(it.container_port, it.host_port, it.protocol.to_string())).collect()
-            }
-        }
+        let ports = self.container.ports.iter();
+        let bindings = ports.filter_map(|port| {
+            let protocol = if port.udp { Protocol::Udp } else { Protocol::Tcp };
+            let host_port = match self.task.network {
+                // In the host's own network a port is simply there.
+                Network::Host => port.container_port,
+                Network::None | Network::Bridge => {
+                    let found = |it: &&Published| (it.container_port, it.protocol) == (port.container_port, protocol);
+                    published.iter().find(found)?.host_port
+                }
+            };
+            let further = port.range_end.map(|last| (last, host_port + (last - port.container_port)));
+            Some(Binding {
+                bind_ip: ANY_ADDRESS.to_owned(),
+                container_port: port.container_port,
+                host_port,
+                protocol: protocol.to_string(),
+                range_ends: further,
+            })
+        });
+        bindings.collect()
     }
+}
+
+/// What a container calls itself.
+pub fn hostname(task: &TaskOrder, container: &ContainerOrder, runtime_id: &str, host_name: &str) -> String {
+    match task.network {
+        _ if !container.hostname.is_empty() => container.hostname.clone(),
+        Network::Host => host_name.to_owned(),
+        Network::None | Network::Bridge => runtime_id.chars().take(HOSTNAME_CHARS).collect(),
+    }
+}
+
+fn sharing(ordered: order::Sharing) -> Sharing {
+    match ordered {
+        order::Sharing::Own => Sharing::Own,
+        order::Sharing::Task => Sharing::Group,
+        order::Sharing::Host => Sharing::Host,
+        order::Sharing::Closed => Sharing::Closed,
+    }
+}
+
+fn security(ordered: &order::Security) -> Security {
+    let order::Security { no_new_privileges, apparmor, without_seccomp } = ordered.clone();
+    Security { no_new_privileges, apparmor, without_seccomp }
+}
+
+fn device(ordered: &order::Device) -> Device {
+    let order::Device { host_path, container_path, access } = ordered.clone();
+    Device { source: host_path.into(), target: container_path, access }
 }
 
 fn shares_of(container: &ContainerOrder) -> u64 {
@@ -209,7 +269,7 @@ mod tests {
 
     fn with<T>(task: &TaskOrder, container: &ContainerOrder, look: impl FnOnce(&Launch<'_>) -> T) -> T {
         let (image, runtime_id) = (image(), "0123456789abcdef");
-        look(&Launch { task, container, runtime_id, image: &image, host_name: "host" })
+        look(&Launch { task, container, runtime_id, image: &image, host_name: "host", linked: &[] })
     }
 
     #[test]
@@ -250,7 +310,8 @@ mod tests {
             let task = TaskOrder { arn, cpu_units, memory_mib, containers, ..TaskOrder::default() };
             let spec = with(&task, &weighty, |launch| launch.spec());
             assert_eq!((spec.cpu_shares, spec.memory_limit_bytes), (Some(256), Some(32 << 20)), "its own");
-            let group = expect.map(|limits| SharedGroup { name: "0a1b".to_owned(), limits });
+            let group =
+                expect.map(|limits| SharedGroup { name: "0a1b".to_owned(), limits: Some(limits), shm_bytes: None });
             assert_eq!(spec.group, group);
         }
         check(None, None, None);
@@ -272,7 +333,7 @@ mod tests {
     fn ports_are_published_by_network_mode() {
         fn check(network: Network, network_disabled: bool, expect: NetworkMode, bindings: &[(u16, u16)]) {
             let task = TaskOrder { network, ..TaskOrder::default() };
-            let ports = vec![Port { container_port: 80, host_port: None, udp: false }];
+            let ports = vec![Port { container_port: 80, host_port: None, udp: false, range_end: None }];
             let container = ContainerOrder { ports, network_disabled, ..ContainerOrder::default() };
             let published = match expect {
                 NetworkMode::Bridge { .. } => {
@@ -287,11 +348,31 @@ mod tests {
                 assert_eq!(told, bindings);
             });
         }
-        let port = PortMapping { container_port: 80, host_port: None, protocol: Protocol::Tcp };
+        let port = PortMapping { container_port: 80, host_port: None, protocol: Protocol::Tcp, range_end: None };
         check(Network::Bridge, false, NetworkMode::Bridge { ports: vec![port] }, &[(80, 49_153)]);
         check(Network::Bridge, true, NetworkMode::None, &[]);
         check(Network::Host, false, NetworkMode::Host, &[(80, 80)]);
         check(Network::None, false, NetworkMode::None, &[]);
+    }
+
+    #[test]
+    fn a_range_is_one_binding_of_its_ends() {
+        let ports = vec![Port { container_port: 90, host_port: None, udp: true, range_end: Some(92) }];
+        let container = ContainerOrder { ports, ..ContainerOrder::default() };
+        let published =
+            |at: u16| Published { container_port: 90 + at, host_port: 50_000 + at, protocol: Protocol::Udp };
+        let told =
+            with(&TaskOrder::default(), &container, |launch| launch.bindings(&[0, 1, 2].map(published))).remove(0);
+        assert_eq!((told.container_port, told.host_port, told.range_ends), (90, 50_000, Some((92, 50_002))));
+    }
+
+    #[test]
+    fn containers_that_share_namespaces_have_a_group_without_limits() {
+        let container = ContainerOrder { shm_bytes: Some(7), ..ContainerOrder::default() };
+        let task = TaskOrder { ipc: order::Sharing::Task, containers: vec![container.clone()], ..TaskOrder::default() };
+        let spec = with(&task, &container, |launch| launch.spec());
+        assert_eq!((spec.pid, spec.ipc), (Sharing::Own, Sharing::Group));
+        assert_eq!(spec.group.map(|group| (group.limits, group.shm_bytes)), Some((None, Some(7))));
     }
 
     #[test]

@@ -23,6 +23,9 @@ mod submit;
 pub mod task;
 #[cfg(test)]
 mod testing;
+pub mod unpack;
 
+pub use images::options::{self as image_options, ImageOptions};
+pub use images::{AuthError, RegistryAuth};
 pub use node::{AgentError, Config, run, stop_all};
 pub use task::Stopping;

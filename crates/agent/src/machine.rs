@@ -16,9 +16,15 @@ use crate::task::{Binding, Container, Desired, Reported, Task};
 use base::{Names, Timestamp};
 use live::Live;
 use std::collections::{BTreeMap, VecDeque};
+use wire::acs::TaskEvent;
 
+mod health;
+#[cfg(test)]
+mod lifecycle_tests;
 mod live;
+mod ordering;
 mod report;
+mod story;
 #[cfg(test)]
 mod tests;
 
@@ -81,9 +87,23 @@ pub enum Change {
     /// The manifest is here, and layers are still to come.
     Resolved {
         digest: String,
+        /// Compressed size of those layers.
+        bytes: u64,
+    },
+    /// So many of those bytes have come.
+    Fetching {
+        done: u64,
+        total: u64,
+    },
+    /// A layer did not come, or not whole, and is asked for again.
+    Refetching {
+        attempt: u32,
+        why: String,
     },
     Pulled {
         digest: String,
+        /// Bytes that came from a registry; none when everything was here.
+        fetched: Option<u64>,
     },
     /// Pull, creation or start failed, for this reason (`ErrorName: text`).
     Failed {
@@ -94,6 +114,8 @@ pub enum Change {
     },
     Started,
     Exited(Exit),
+    /// A health check was made.
+    Probed(Probe),
     /// Its output was not shipped within the time that an end may wait for it.
     LogsOverdue,
     LogsShipped,
@@ -109,12 +131,27 @@ pub enum Found {
 }
 
 /// How a process ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exit {
     /// 128 and the signal's number for a process that a signal ended; none if nobody saw it.
     pub code: Option<i32>,
     /// `ErrorName: text`, where the code alone does not tell.
     pub reason: Option<String>,
+    /// The number of the signal that ended it.
+    pub signal: Option<i32>,
+    /// A process of the container was killed for its memory limit.
+    pub out_of_memory: bool,
+}
+
+/// What came of one health check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// When it was begun.
+    pub began: Timestamp,
+    /// None when it did not end in time, or could not be made.
+    pub code: Option<i32>,
+    /// What it said, cut to a short length.
+    pub output: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -152,6 +189,10 @@ pub enum Action {
     Pull,
     Create,
     Start,
+    /// Start it again as it is, after it ended.
+    Restart,
+    /// Make a health check.
+    Probe,
     /// Ask it to end: the image's stop signal, SIGTERM without one.
     Terminate,
     /// SIGKILL.
@@ -168,19 +209,28 @@ pub struct Machine {
     /// Payload message to the tasks, with the revisions, that must be on disk before it is acknowledged.
     unacknowledged: BTreeMap<String, BTreeMap<String, u64>>,
     finished: VecDeque<String>,
+    story: Vec<TaskEvent>,
     names: Names,
 }
 
 impl Machine {
     pub fn new(names: Names) -> Self {
-        Self { tasks: BTreeMap::new(), unacknowledged: BTreeMap::new(), finished: VecDeque::new(), names }
+        Self {
+            tasks: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
+            finished: VecDeque::new(),
+            story: Vec::new(),
+            names,
+        }
     }
 
     /// Takes up saved tasks; the commands ask the drivers what is there of each container.
-    pub fn restore(&mut self, tasks: Vec<Task>) -> Vec<Command> {
+    pub fn restore(&mut self, tasks: Vec<Task>, now: Timestamp) -> Vec<Command> {
         let mut commands = Vec::new();
         for task in tasks {
-            let live = Live::restored(task);
+            let mut live = Live::restored(task);
+            live.tell_health(now);
+            self.story.append(&mut live.story);
             commands.extend(live.first_commands());
             self.tasks.insert(live.task.order.arn.clone(), live);
         }
@@ -191,8 +241,8 @@ impl Machine {
         let mut commands = Vec::new();
         match event {
             Event::Payload { message, orders } => self.payload(message, orders, now, &mut commands),
-            Event::Stop { task } => self.change(&task, now, &mut commands, Live::stop),
-            Event::HostStop { task } => self.change(&task, now, &mut commands, Live::host_stop),
+            Event::Stop { task } => self.change(&task, now, &mut commands, |live| live.stop(now)),
+            Event::HostStop { task } => self.change(&task, now, &mut commands, |live| live.host_stop(now)),
             Event::Noted { task } => self.change(&task, now, &mut commands, Live::noted),
             Event::Persisted { task, revision } => self.persisted(&task, revision, now, &mut commands),
             Event::Submitted { task } => self.change(&task, now, &mut commands, Live::submitted),
@@ -215,6 +265,11 @@ impl Machine {
 
     pub fn task(&self, task: &str) -> Option<&Task> {
         self.tasks.get(task).map(|live| &live.task)
+    }
+
+    /// What happened to tasks since this was last asked, in order.
+    pub fn take_story(&mut self) -> Vec<TaskEvent> {
+        std::mem::take(&mut self.story)
     }
 
     /// True when nothing runs, nothing can be released and disk agrees: all that is left needs a control plane.
@@ -240,11 +295,11 @@ impl Machine {
                 continue;
             }
             if !self.tasks.contains_key(&arn) {
-                self.accept(order);
+                self.accept(order, now);
             }
             self.change(&arn, now, commands, |live| match desired {
                 Desired::Running => {}
-                Desired::Stopped => live.stop(),
+                Desired::Stopped => live.stop(now),
             });
             if let Some(revision) = self.tasks.get(&arn).and_then(Live::unwritten) {
                 awaited.insert(arn, revision);
@@ -254,7 +309,7 @@ impl Machine {
         self.acknowledge(commands);
     }
 
-    fn accept(&mut self, order: TaskOrder) {
+    fn accept(&mut self, order: TaskOrder, now: Timestamp) {
         let arn = order.arn.clone();
         let containers = order.containers.iter().map(|_| self.container()).collect();
         let task = Task {
@@ -267,6 +322,7 @@ impl Machine {
             pull_stopped: None,
             execution_stopped: None,
         };
+        self.story.push(story::taken(&arn, now));
         self.tasks.insert(arn, Live::new(task));
     }
 
@@ -296,6 +352,7 @@ impl Machine {
         let Some(live) = self.tasks.get_mut(task) else { return };
         change(live);
         let lacking = live.advance(now);
+        self.story.append(&mut live.story);
         if live.is_finished() {
             return self.finish(task, commands);
         }

@@ -3,9 +3,10 @@
 use crate::backoff::Backoff;
 use crate::drivers::network::NetworkConfig;
 use crate::drivers::runtime::{CANDIDATES, Runtime};
-use crate::drivers::{self, Containers, ShimCommand, Status};
+use crate::drivers::{self, Containers, ShimCommand};
 use crate::engine::{Engine, Hands, Link, Online};
-use crate::images::{Images, OwnRegistry, Registries};
+use crate::images::options::ImageOptions;
+use crate::images::{Images, OwnRegistry, Registries, Unpacker};
 use crate::saved::Saved;
 use crate::session::{Offer, Registered, Session, register};
 use crate::task::Stopping;
@@ -41,6 +42,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Our own binary: `<shim> shim <container's folder>` enters [`crate::shim::main`].
     pub shim: PathBuf,
+    pub images: ImageOptions,
 }
 
 /// Why an agent cannot work, or go on.
@@ -69,15 +71,19 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let aws = AwsClient::new(&config.endpoint, &config.region, config.credentials.clone())?;
     let found = machine.containers.adopt().await?;
     let registered = join(&aws, &machine, &config.cluster).await;
-    let registries = Registries::new(OwnRegistry::at(registered.account(), &aws), aws.clone());
-    let images = Images::open(&config.data_dir, registries).map_err(machine.data_dir_error())?;
+    let registries = Registries::new(OwnRegistry::at(registered.account(), &aws), aws.clone(), config.images);
+    let unpacker = Unpacker { program: config.shim.clone(), args: vec!["unpack".to_owned()] };
+    let images = Images::open(&config.data_dir, registries, unpacker).map_err(machine.data_dir_error())?;
     let mut helpers = JoinSet::new();
     helpers.spawn(warm_up(machine.containers.clone(), images.clone()));
     let ((heard, hears), (says, outgoing)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
     let session = Session::new(aws.clone(), registered, machine.runtime.clone(), heard, outgoing);
     helpers.spawn(session.run());
-    let (hands, events) = machine.hands(Some(Online { aws, images }));
-    Engine::start(hands, events, found)?.run(Link { heard: hears, outgoing: says }).await
+    let (hands, events) = machine.hands(Some(Online { aws, images: images.clone() }));
+    let engine = Engine::start(hands, events, found)?;
+    // Only now is known what restored tasks need.
+    helpers.spawn(images.keep_house());
+    engine.run(Link { heard: hears, outgoing: says }).await
 }
 
 /// Stops and removes all containers of a node whose agent does not run; the next agent reports their
@@ -92,7 +98,7 @@ pub async fn stop_all(data_dir: &Path, shim: &Path, tell: impl FnMut(Stopping)) 
     }
     let machine = Machine::claim(data_dir, shim).await?;
     let found = machine.containers.adopt().await?;
-    let running = found.iter().filter(|(_, status)| matches!(status, Status::Running { .. })).count();
+    let running = machine.containers.count_running()?;
     let (hands, events) = machine.hands(None);
     Engine::start(hands, events, found)?.stop_all(tell).await?;
     machine.containers.dismantle().await?;

@@ -5,13 +5,17 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+mod given;
+mod lifecycle;
 mod logs;
 mod read;
 #[cfg(test)]
 mod tests;
 
+pub use given::{Device, Link, Security, Sharing};
+pub use lifecycle::{Condition, Dependency, HealthCheck, RestartPolicy};
 pub use logs::AwsLogs;
 pub use read::{OrderError, Reader};
 
@@ -24,11 +28,15 @@ pub struct TaskOrder {
     /// The cluster's ARN.
     pub cluster: String,
     pub network: Network,
+    #[serde(default)]
+    pub pid: Sharing,
+    #[serde(default)]
+    pub ipc: Sharing,
     /// What its containers have together at most: 1,024 for one processor's worth, and MiB.
     pub cpu_units: Option<u64>,
     pub memory_mib: Option<u64>,
     pub containers: Vec<ContainerOrder>,
-    /// What about it this agent cannot do.
+    /// What about it this agent cannot do, as a task's reason.
     pub refusal: Option<String>,
 }
 
@@ -57,6 +65,12 @@ pub enum Network {
 pub struct ContainerOrder {
     pub name: String,
     pub image: String,
+    /// It lies in the control plane's own registry, whatever the reference calls that.
+    #[serde(default)]
+    pub own_registry: bool,
+    /// What about it this agent cannot do, as a container's reason.
+    #[serde(default)]
+    pub refusal: Option<String>,
     pub essential: bool,
     pub entry_point: Option<Vec<String>>,
     pub command: Option<Vec<String>>,
@@ -77,13 +91,40 @@ pub struct ContainerOrder {
     pub tmpfs: Vec<Tmpfs>,
     pub shm_bytes: Option<u64>,
     pub sysctls: BTreeMap<String, String>,
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
     pub dns_search: Vec<String>,
-    pub extra_hosts: Vec<(String, Ipv4Addr)>,
+    pub extra_hosts: Vec<(String, IpAddr)>,
+    #[serde(default)]
+    pub links: Vec<Link>,
+    #[serde(default)]
+    pub privileged: bool,
+    #[serde(default)]
+    pub security: Security,
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// An init process as pid 1.
+    #[serde(default)]
+    pub init: bool,
+    /// Memory and swap together; −1 for no limit.
+    #[serde(default)]
+    pub memory_swap_bytes: Option<i64>,
+    /// 0 to 100.
+    #[serde(default)]
+    pub swappiness: Option<u64>,
+    /// A terminal for its output, and its input when that stays open.
+    #[serde(default)]
+    pub terminal: bool,
+    #[serde(default)]
+    pub stdin_open: bool,
     /// Docker labels: kept for whoever asks for the container's metadata.
     pub labels: BTreeMap<String, String>,
     pub stop_timeout_s: i64,
     pub logs: Option<AwsLogs>,
+    pub depends_on: Vec<Dependency>,
+    /// How long those that depend on its end or its health wait for that, from its start on.
+    pub start_timeout_s: Option<i64>,
+    pub health_check: Option<HealthCheck>,
+    pub restart: Option<RestartPolicy>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +133,9 @@ pub struct Port {
     /// None: the machine's choice.
     pub host_port: Option<u16>,
     pub udp: bool,
+    /// The last port of a range that begins with `container_port`.
+    #[serde(default)]
+    pub range_end: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

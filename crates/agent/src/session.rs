@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use wire::acs::{
-    AckRequest, Frame, FrameError, HeartbeatAckRequest, NackRequest, PayloadMessage, TaskIdentifier,
+    AckRequest, Frame, FrameError, HeartbeatAckRequest, NackRequest, PayloadMessage, TaskEventsMessage, TaskIdentifier,
     TaskManifestMessage, TaskStopVerificationMessage,
 };
 
@@ -49,6 +49,13 @@ pub enum Heard {
         message: String,
         running: BTreeSet<String>,
     },
+    /// The control plane takes [`Outgoing::Events`] in this session.
+    EventsWanted,
+    /// It keeps all events of this origin up to this one.
+    EventsTaken {
+        origin: String,
+        sequence: i64,
+    },
 }
 
 /// What the engine tells the control plane.
@@ -62,6 +69,8 @@ pub enum Outgoing {
         message: String,
         tasks: Vec<(String, String)>,
     },
+    /// What happened to tasks.
+    Events(TaskEventsMessage),
 }
 
 /// One node's side of the protocol.
@@ -204,11 +213,17 @@ impl Session {
                 );
                 Ok(())
             }
+            Frame::TaskEventsRequest(_) => self.tell(Heard::EventsWanted),
+            Frame::TaskEventsAck(ack) => self.tell(Heard::EventsTaken {
+                origin: ack.origin.unwrap_or_default(),
+                sequence: ack.sequence.unwrap_or_default(),
+            }),
             // Frames that only agents send.
             Frame::AckRequest(_)
             | Frame::NackRequest(_)
             | Frame::HeartbeatAckRequest(_)
             | Frame::TaskStopVerificationMessage(_)
+            | Frame::TaskEventsMessage(_)
             | Frame::IAMRoleCredentialsAckRequest(_) => Ok(()),
         }
     }
@@ -216,7 +231,8 @@ impl Session {
     /// The engine acknowledges the message once its tasks are on disk.
     async fn payload(&mut self, payload: PayloadMessage, socket: &mut Socket) -> Result<(), End> {
         let message = payload.message_id.unwrap_or_default();
-        let reader = Reader { region: self.aws.region().to_owned() };
+        let host = self.aws.endpoint().authority().map(ToString::to_string).unwrap_or_default();
+        let reader = Reader { region: self.aws.region().to_owned(), host };
         let orders = payload.tasks.into_iter().flatten().map(|task| reader.read(task)).collect::<Result<_, _>>();
         match orders {
             Ok(orders) => self.tell(Heard::Event(Event::Payload { message, orders })),
@@ -262,6 +278,7 @@ impl Session {
     fn frame(&self, said: Outgoing) -> Frame {
         match said {
             Outgoing::Acknowledge { message } => self.acknowledgement(message).into(),
+            Outgoing::Events(message) => message.into(),
             Outgoing::Lacking { message, tasks } => {
                 let candidates = tasks.into_iter().map(|(task, cluster)| TaskIdentifier {
                     task_arn: Some(task),

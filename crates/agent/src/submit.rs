@@ -78,13 +78,23 @@ fn container_document(report: &ContainerReport) -> Map<String, Value> {
     ])
 }
 
+/// A range shows its ends in place of single ports, as the ECS agent has it.
 fn binding(binding: &Binding) -> Value {
-    json!({
-        "bindIP": binding.bind_ip,
-        "containerPort": binding.container_port,
-        "hostPort": binding.host_port,
-        "protocol": binding.protocol,
-    })
+    let Binding { bind_ip, container_port, host_port, protocol, range_ends } = binding;
+    match range_ends {
+        None => json!({
+            "bindIP": bind_ip,
+            "containerPort": container_port,
+            "hostPort": host_port,
+            "protocol": protocol,
+        }),
+        Some((last_inside, last)) => json!({
+            "bindIP": bind_ip,
+            "containerPortRange": format!("{container_port}-{last_inside}"),
+            "hostPortRange": format!("{host_port}-{last}"),
+            "protocol": protocol,
+        }),
+    }
 }
 
 /// The members that have a value.
@@ -105,6 +115,11 @@ mod tests {
     use super::*;
     use base::Timestamp;
 
+    fn binding(range_ends: Option<(u16, u16)>) -> Binding {
+        let (bind_ip, protocol) = ("0.0.0.0".to_owned(), "tcp".to_owned());
+        Binding { bind_ip, container_port: 80, host_port: 8080, protocol, range_ends }
+    }
+
     fn container() -> ContainerReport {
         ContainerReport {
             name: "web".to_owned(),
@@ -113,12 +128,7 @@ mod tests {
             image_digest: Some("sha256:1".to_owned()),
             exit_code: Some(0),
             reason: None,
-            bindings: vec![Binding {
-                bind_ip: "0.0.0.0".to_owned(),
-                container_port: 80,
-                host_port: 8080,
-                protocol: "tcp".to_owned(),
-            }],
+            bindings: [None, Some((82, 8082))].map(binding).into(),
         }
     }
 

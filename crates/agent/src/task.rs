@@ -77,16 +77,47 @@ pub struct Container {
     /// Set once the stop signal was sent: when SIGKILL follows.
     pub kill_at: Option<Timestamp>,
     pub killed: bool,
+    /// When its process was last seen to start.
+    pub started_at: Option<Timestamp>,
+    pub health: Health,
+    /// How often its restart policy started it again.
+    pub restarts: u32,
 }
 
-/// A task whose containers were sent their stop signals, and still run.
+/// A container's health, as its checks have it so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    pub status: HealthStatus,
+    pub failures_in_a_row: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HealthStatus {
+    /// No check decided it yet.
+    #[default]
+    Unknown,
+    Healthy,
+    Unhealthy,
+}
+
+impl HealthStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Healthy => "HEALTHY",
+            Self::Unhealthy => "UNHEALTHY",
+        }
+    }
+}
+
+/// A task whose containers are being stopped, and still run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopping {
     /// The last part of its ARN.
     pub task: String,
     /// Names of the containers that run.
     pub containers: Vec<String>,
-    /// Seconds until the last of them is killed.
+    /// Seconds until the last of them is killed, at most.
     pub kill_in_s: i64,
 }
 
@@ -108,6 +139,9 @@ pub struct Binding {
     pub host_port: u16,
     /// `tcp` or `udp`.
     pub protocol: String,
+    /// The last ports, inside and on the machine, of a range that begins with the above.
+    #[serde(default)]
+    pub range_ends: Option<(u16, u16)>,
 }
 
 impl Task {
@@ -116,13 +150,16 @@ impl Task {
         self.containers.iter().map(|container| container.stage).min().unwrap_or(Stage::Stopped)
     }
 
-    /// What is waited for, once every container that runs was sent its stop signal.
+    /// What is waited for, once a container was sent its stop signal. Those that it depends on have their turn after
+    /// it: their time is added.
     pub fn stopping(&self, now: Timestamp) -> Option<Stopping> {
         let running =
             || self.containers.iter().zip(&self.order.containers).filter(|(it, _)| it.stage == Stage::Running);
-        let last = running().map(|(container, _)| container.kill_at).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        let last = running().filter_map(|(container, _)| container.kill_at).max()?;
+        let waiting = running().filter(|(container, _)| container.kill_at.is_none());
+        let then_s: i64 = waiting.map(|(_, order)| order.stop_timeout_s).sum();
         let containers = running().map(|(_, order)| order.name.clone()).collect();
-        let kill_in_s = ((last.as_millis() - now.as_millis()).max(0) + 999) / 1000;
+        let kill_in_s = ((last.as_millis() - now.as_millis()).max(0) + 999) / 1000 + then_s;
         Some(Stopping { task: self.order.id().to_owned(), containers, kill_in_s })
     }
 

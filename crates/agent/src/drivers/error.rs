@@ -21,12 +21,16 @@ pub enum Error {
     Running(ContainerId),
     #[error("container {0} is not running")]
     NotRunning(ContainerId),
+    #[error("container {0} did not just end; only one that ended and is held can be started again")]
+    NotHeld(ContainerId),
     #[error("could not {doing}: {source}")]
     Io { doing: String, source: io::Error },
     #[error("Bind for 0.0.0.0:{port}/{protocol} failed: port is already allocated to {holder}")]
     PortTaken { port: u16, protocol: Protocol, holder: String },
-    #[error("no free {protocol} port in {first}-{last}; stop a task, or widen net.ipv4.ip_local_port_range")]
-    NoPortLeft { protocol: Protocol, first: u16, last: u16 },
+    #[error(
+        "no {count} free {protocol} ports beside one another in {first}-{last}; stop a task, or widen net.ipv4.ip_local_port_range"
+    )]
+    NoPortLeft { protocol: Protocol, first: u16, last: u16, count: u16 },
     #[error("no free address in {subnet}; stop a task, or configure a larger subnet")]
     NoAddressLeft { subnet: String },
     #[error("network: could not {doing}: {problem}")]
@@ -54,6 +58,7 @@ impl Error {
             | Self::NoPortLeft { .. }
             | Self::NoAddressLeft { .. }
             | Self::Network { .. }
+            | Self::NotHeld(_)
             | Self::Start(_) => "CannotStartContainerError",
             Self::Signal { .. } | Self::NotRunning(_) | Self::Running(_) => "CannotStopContainerError",
             Self::Unknown(_) => "CannotInspectContainerError",

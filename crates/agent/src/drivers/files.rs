@@ -16,13 +16,27 @@ pub(crate) enum Durable {
 
 /// Writes `value` as JSON at `path`; a reader sees all of the old or all of the new.
 pub(crate) fn replace_json(path: &Path, value: &impl Serialize, durable: Durable) -> io::Result<()> {
-    let staged = path.with_extension("new");
-    let mut file = File::create(&staged)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
+    let (staged, bytes) = (path.with_extension("new"), serde_json::to_vec(value)?);
+    let replaced = write_whole(&staged, &bytes, durable).and_then(|()| fs::rename(&staged, path));
+    if replaced.is_err() {
+        // On a full disk what was written of it is in the way.
+        _ = fs::remove_file(&staged);
+    }
+    replaced
+}
+
+fn write_whole(path: &Path, bytes: &[u8], durable: Durable) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
     if durable == Durable::Yes {
         file.sync_data()?;
     }
-    fs::rename(&staged, path)
+    Ok(())
+}
+
+/// True where there is no room: the same may do once somebody has made some.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The JSON at `path`, or none when there is no such file.

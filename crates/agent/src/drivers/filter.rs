@@ -23,9 +23,9 @@ const INSTRUCTION_BYTES: usize = 8;
 const FILTER_BYTES_MAX: usize = 4096 * INSTRUCTION_BYTES;
 
 /// Where the filter of a configuration is kept: under `<data>/filters`, by the digest of all that it depends on.
-/// None for a runtime that does not take one.
+/// None for a runtime that does not take one, and a configuration without a profile.
 pub(crate) fn path(data: &Path, runtime: &Runtime, config: &Value) -> Option<PathBuf> {
-    if runtime.name != "crun" {
+    if runtime.name != "crun" || config["linux"]["seccomp"].is_null() {
         return None;
     }
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

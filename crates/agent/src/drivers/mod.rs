@@ -7,10 +7,13 @@
 
 pub mod bundle;
 pub mod cgroup;
+pub(crate) mod confinement;
 mod containers;
+pub(crate) mod devices;
 mod error;
 pub(crate) mod files;
 pub(crate) mod filter;
+pub(crate) mod init;
 pub mod network;
 pub(crate) mod process;
 pub mod records;
@@ -21,13 +24,13 @@ mod spec;
 pub mod spool;
 
 pub use cgroup::limits::Limits;
-pub use containers::{Config, Containers, Created, Output, ShimCommand, Status};
+pub use containers::{Config, Containers, Created, Executed, Output, ShimCommand, Status};
 pub use error::Error;
 pub use records::{Exit, Outcome};
 pub use signal::Signal;
 pub use spec::{
-    BindMount, ContainerId, ContainerSpec, Dns, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, SharedGroup,
-    Tmpfs, Ulimit,
+    BindMount, ContainerId, ContainerSpec, Device, Dns, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol,
+    Security, SharedGroup, Sharing, Tmpfs, Ulimit,
 };
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -49,6 +49,17 @@ pub(crate) struct ContainerRecord {
     pub overflow: Overflow,
     /// Signal number.
     pub stop_signal: i32,
+    /// Its end is not final: it is held as it is until it is started again or let go.
+    #[serde(default)]
+    pub restartable: bool,
+    /// The group whose namespaces it shares.
+    #[serde(default)]
+    pub sandbox: Option<String>,
+    /// Its output comes from a terminal.
+    #[serde(default)]
+    pub terminal: bool,
+    #[serde(default)]
+    pub stdin_open: bool,
     /// Where to keep the seccomp filter that the runtime compiles, when none is kept yet.
     pub keep_filter: Option<PathBuf>,
 }

@@ -162,6 +162,10 @@ fn trial_config(cgroup: &str) -> io::Result<Value> {
         layout,
         counts_swap,
         nofile_max: bundle::nofile_max(),
+        givable_caps: bundle::caps::givable(),
+        init: Path::new(""),
+        sandbox: None,
+        devices: Vec::new(),
     };
     bundle::config(&spec, &host).map_err(io::Error::other)
 }

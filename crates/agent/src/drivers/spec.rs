@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
@@ -19,6 +19,8 @@ pub const SHM_BYTES_DEFAULT: u64 = 64 << 20;
 pub const CPU_SHARES_MIN: u64 = 2;
 /// The smallest memory limit that Docker accepts: 6 MiB.
 pub const MEMORY_BYTES_MIN: u64 = 6 << 20;
+/// Linux's greatest swappiness for a container, as in Docker.
+const SWAPPINESS_MAX: u64 = 100;
 /// The output a container may have waiting for a reader, when nothing else is asked for: 16 MiB.
 pub const SPOOL_BYTES_DEFAULT: u64 = 16 << 20;
 
@@ -95,7 +97,20 @@ pub struct ContainerSpec {
     /// Capabilities over and under Docker's default set, with or without `CAP_`; `ALL` for all.
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
+    /// All capabilities and devices, and nothing hidden or forbidden.
     pub privileged: bool,
+    pub security: Security,
+    pub devices: Vec<Device>,
+    pub pid: Sharing,
+    pub ipc: Sharing,
+    /// Memory and swap together, −1 for no limit; twice the memory when none.
+    pub memory_swap_bytes: Option<i64>,
+    /// 0 to 100; the kernel's when none.
+    pub swappiness: Option<u64>,
+    /// A terminal: what it shows is the output, on one stream.
+    pub terminal: bool,
+    /// Standard input stays open, and nothing comes of it.
+    pub stdin_open: bool,
     pub ulimits: Vec<Ulimit>,
     /// An init process as pid 1 (`docker run --init`).
     pub init: bool,
@@ -107,12 +122,13 @@ pub struct ContainerSpec {
     /// The image's or task's stop signal; empty for SIGTERM.
     pub stop_signal: String,
     pub output: OutputSpec,
+    /// After its end it is held as it is, to be started again.
+    pub restartable: bool,
 }
 
 impl ContainerSpec {
-    /// Refuses what this node does not do, and what cannot be meant.
+    /// Refuses what cannot be meant.
     pub fn validate(&self) -> Result<(), Error> {
-        self.refuse_unsupported()?;
         if self.args.first().is_none_or(String::is_empty) {
             return Err(invalid("command", "no command specified: the image has none and the task gives none"));
         }
@@ -120,7 +136,11 @@ impl ContainerSpec {
             return Err(invalid("image", "it has no layers"));
         }
         self.group.as_ref().map_or(Ok(()), |group| group.name.parse::<ContainerId>().map(|_| ()))?;
-        let shared = self.group.as_ref().and_then(|group| group.limits.memory_bytes);
+        let shares = [self.pid, self.ipc].contains(&Sharing::Group);
+        if shares && self.group.is_none() {
+            return Err(invalid("namespaces", "there is no group to share them with"));
+        }
+        let shared = self.group.as_ref().and_then(|group| group.limits.as_ref()?.memory_bytes);
         if self.memory_limit_bytes.into_iter().chain(shared).any(|bytes| bytes < MEMORY_BYTES_MIN) {
             return Err(invalid("memory", "the minimum memory limit allowed is 6 MiB"));
         }
@@ -129,7 +149,11 @@ impl ContainerSpec {
         {
             return Err(invalid("memoryReservation", "it is larger than the memory limit"));
         }
-        let paths = self.tmpfs.iter().map(|t| &t.target).chain(self.mounts.iter().map(|m| &m.target));
+        if self.swappiness.is_some_and(|value| value > SWAPPINESS_MAX) {
+            return Err(invalid("swappiness", "it is above 100"));
+        }
+        let devices = self.devices.iter().map(|device| &device.target);
+        let paths = devices.chain(self.tmpfs.iter().map(|t| &t.target)).chain(self.mounts.iter().map(|m| &m.target));
         for path in paths.chain((!self.cwd.is_empty()).then_some(&self.cwd)) {
             check_container_path(path)?;
         }
@@ -138,15 +162,6 @@ impl ContainerSpec {
 
     pub(crate) fn stop_signal(&self) -> Result<Signal, Error> {
         if self.stop_signal.is_empty() { Ok(Signal::TERM) } else { self.stop_signal.parse() }
-    }
-
-    fn refuse_unsupported(&self) -> Result<(), Error> {
-        for (asked, what) in [(self.privileged, "privileged"), (self.init, "initProcessEnabled")] {
-            if asked {
-                return Err(Error::Unsupported { what: what.to_owned() });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -182,6 +197,15 @@ pub struct PortMapping {
     /// None for a dynamic port.
     pub host_port: Option<u16>,
     pub protocol: Protocol,
+    /// The last port of a range that begins with `container_port`; its host ports lie beside one another.
+    pub range_end: Option<u16>,
+}
+
+impl PortMapping {
+    /// How many ports it is about.
+    pub fn count(&self) -> u16 {
+        self.range_end.map_or(0, |last| last.saturating_sub(self.container_port)).saturating_add(1)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -203,10 +227,40 @@ impl fmt::Display for Protocol {
 /// Name resolution beside the host's own; empty lists leave the host's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dns {
-    pub servers: Vec<Ipv4Addr>,
+    pub servers: Vec<IpAddr>,
     pub search: Vec<String>,
-    /// Lines for `/etc/hosts`: name and address.
-    pub extra_hosts: Vec<(String, Ipv4Addr)>,
+    /// Lines for `/etc/hosts`: a name, or several with spaces between, and its address.
+    pub extra_hosts: Vec<(String, IpAddr)>,
+}
+
+/// Whose namespace a container lives in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    #[default]
+    Own,
+    /// That of the container's [`SharedGroup`].
+    Group,
+    Host,
+    /// Its own, without shared memory: of IPC alone.
+    Closed,
+}
+
+/// Docker's security options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    pub no_new_privileges: bool,
+    /// An AppArmor profile's name.
+    pub apparmor: Option<String>,
+    pub without_seccomp: bool,
+}
+
+/// A device of the host, or all below a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub source: PathBuf,
+    pub target: String,
+    /// Of the letters `r`, `w`, `m`.
+    pub access: String,
 }
 
 /// A control group for several containers, with limits on all of them together.
@@ -214,7 +268,10 @@ pub struct Dns {
 pub struct SharedGroup {
     /// As a container's id may be, and none's.
     pub name: String,
-    pub limits: Limits,
+    /// None limits nothing, and makes no group.
+    pub limits: Option<Limits>,
+    /// Size of the shared memory of an IPC namespace that it shares; [`SHM_BYTES_DEFAULT`] when none.
+    pub shm_bytes: Option<u64>,
 }
 
 /// A directory or file of the host, shown in the container.
@@ -298,8 +355,6 @@ mod tests {
             assert!(text.contains(expect) && expect.is_empty() == text.is_empty(), "{text:?} lacks {expect:?}");
         }
         check(|_| (), "");
-        check(|s| s.privileged = true, "privileged is not supported");
-        check(|s| s.init = true, "initProcessEnabled is not supported");
         check(|s| s.args.clear(), "no command specified");
         check(|s| s.layers.clear(), "no layers");
         check(|s| s.memory_limit_bytes = Some(MEMORY_BYTES_MIN - 1), "6 MiB");
@@ -309,7 +364,8 @@ mod tests {
             "larger than the memory limit",
         );
         let group = |name: &str, memory_bytes| {
-            Some(SharedGroup { name: name.into(), limits: Limits { memory_bytes, ..Limits::default() } })
+            let limits = Some(Limits { memory_bytes, ..Limits::default() });
+            Some(SharedGroup { name: name.into(), limits, shm_bytes: None })
         };
         check(|s| s.group = group("task", Some(MEMORY_BYTES_MIN)), "");
         check(|s| s.group = group("task", Some(MEMORY_BYTES_MIN - 1)), "6 MiB");

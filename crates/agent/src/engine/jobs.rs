@@ -1,23 +1,25 @@
 //! The jobs: one future for each thing that is done to a container.
 
 use crate::backoff::Backoff;
-use crate::drivers::{ContainerId, Containers, Error, Exit as Ended, Outcome, Output, Signal};
-use crate::images::Images;
-use crate::launch::Launch;
+use crate::drivers::{ContainerId, Containers, Error, Executed, Exit as Ended, Outcome, Output, Signal};
+use crate::images::{Image, Images, Name, News, Owner};
+use crate::launch::{Launch, Linked, hostname};
 use crate::logs::{Shipper, open_stream};
-use crate::machine::{At, Change, Event, Exit, Report};
+use crate::machine::{At, Change, Event, Exit, Probe, Report};
 use crate::order::{AwsLogs, ContainerOrder, TaskOrder};
 use crate::saved::Saved;
 use crate::submit;
-use crate::task::Binding;
+use crate::task::{Binding, Task};
 use base::Timestamp;
 use client::AwsClient;
 use oci::Digest;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+/// How long a pull may take (the ECS agent's default).
+const PULL_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 /// How long a container's creation, and its start, may take (the ECS agent's defaults).
 const CREATE_TIMEOUT: Duration = Duration::from_secs(4 * 60);
 const START_TIMEOUT: Duration = Duration::from_secs(3 * 60);
@@ -29,6 +31,9 @@ const STOP_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Pauses between attempts to remove a container.
 const REMOVE_RETRY_MIN: Duration = Duration::from_millis(500);
 const REMOVE_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// How much of what a health check says is kept (the ECS agent's number).
+const PROBE_OUTPUT_BYTES_MAX: usize = 1024;
 
 /// The `reason` of a container whose memory limit was hit, as ECS words it (Amazon ECS Developer Guide,
 /// "Stopped tasks error messages").
@@ -62,6 +67,25 @@ pub struct Subject {
     pub index: usize,
     /// Of its image, once that is pulled.
     pub digest: Option<Digest>,
+    /// What its links lead to, in their order.
+    pub linked: Vec<Peer>,
+}
+
+/// Another container of the task.
+#[derive(Clone)]
+pub struct Peer {
+    id: ContainerId,
+    index: usize,
+    digest: Option<Digest>,
+}
+
+impl Peer {
+    pub fn of(task: &Task, name: &str) -> Option<Self> {
+        let index = task.position(name)?;
+        let container = &task.containers[index];
+        let digest = container.image_digest.as_ref().and_then(|digest| digest.parse().ok());
+        Some(Self { id: container.runtime_id.parse().ok()?, index, digest })
+    }
 }
 
 impl Subject {
@@ -82,11 +106,23 @@ impl Hands {
 
     pub async fn pull(self, subject: Subject) {
         let Some(online) = &self.online else { return };
-        let resolved =
-            |digest: &Digest| self.report(subject.at.clone(), Change::Resolved { digest: digest.to_string() });
-        let change = match online.images.prepare(&subject.container().image, resolved).await {
-            Ok(image) => Change::Pulled { digest: image.digest.to_string() },
-            Err(error) => Change::Failed { reason: format!("CannotPullContainerError: {error}") },
+        let fetched = OnceLock::new();
+        let tell = |news| match news {
+            News::Resolved { digest, bytes } => {
+                _ = fetched.set(bytes);
+                self.report(subject.at.clone(), Change::Resolved { digest: digest.to_string(), bytes });
+            }
+            News::Progress { done, total } => self.report(subject.at.clone(), Change::Fetching { done, total }),
+            News::Retrying { attempt, why } => self.report(subject.at.clone(), Change::Refetching { attempt, why }),
+        };
+        let owner: Owner = Arc::downgrade(&subject.order) as Owner;
+        let ContainerOrder { image, own_registry, .. } = subject.container();
+        let name = Name { reference: image, own_registry: *own_registry };
+        let pulling = timeout(PULL_TIMEOUT, online.images.prepare(name, &owner, &tell));
+        let change = match pulling.await {
+            Ok(Ok(image)) => Change::Pulled { digest: image.digest.to_string(), fetched: fetched.get().copied() },
+            Ok(Err(error)) => Change::Failed { reason: format!("{}: {error}", error.ecs_name()) },
+            Err(_elapsed) => timed_out("pulled", PULL_TIMEOUT),
         };
         self.report(subject.at, change);
     }
@@ -107,12 +143,15 @@ impl Hands {
         let missing = || "CannotCreateContainerError: the image is gone from the node; run the task again".to_owned();
         let digest = subject.digest.as_ref().ok_or_else(missing)?;
         let image = online.images.cached(digest).await.ok().flatten().ok_or_else(missing)?;
+        let images = self.images_of_linked(online, subject).await?;
+        let linked = self.linked(subject, &images)?;
         let launch = Launch {
             task: &subject.order,
             container: subject.container(),
             runtime_id: subject.id.as_str(),
             image: &image,
             host_name: &self.host_name,
+            linked: &linked,
         };
         let spec = launch.spec();
         let opening = async {
@@ -130,6 +169,30 @@ impl Hands {
         }
     }
 
+    async fn images_of_linked(&self, online: &Online, subject: &Subject) -> Result<Vec<Arc<Image>>, String> {
+        let mut images = Vec::new();
+        for peer in &subject.linked {
+            let image = match &peer.digest {
+                Some(digest) => online.images.cached(digest).await.ok().flatten(),
+                None => None,
+            };
+            images.push(image.ok_or_else(|| not_linked(subject, peer))?);
+        }
+        Ok(images)
+    }
+
+    /// What is known of the containers that it links to; they run, since it waited for their start.
+    fn linked<'a>(&self, subject: &'a Subject, images: &'a [Arc<Image>]) -> Result<Vec<Linked<'a>>, String> {
+        let links = subject.container().links.iter().zip(&subject.linked).zip(images);
+        let linked = links.map(|((link, peer), image)| {
+            let order = &subject.order.containers[peer.index];
+            let address = self.containers.address(&peer.id).ok_or_else(|| not_linked(subject, peer))?;
+            let hostname = hostname(&subject.order, order, peer.id.as_str(), &self.host_name);
+            Ok(Linked { alias: &link.alias, order, image: &image.config, hostname, address })
+        });
+        linked.collect()
+    }
+
     pub async fn start(self, subject: Subject) {
         let change = match timeout(START_TIMEOUT, self.containers.start(&subject.id)).await {
             Ok(Ok(_status)) => Change::Started,
@@ -143,11 +206,37 @@ impl Hands {
         }
     }
 
+    /// Starts a container again that ended and is held as it was.
+    pub async fn restart(self, subject: Subject) {
+        let change = match timeout(START_TIMEOUT, self.containers.restart(&subject.id)).await {
+            Ok(Ok(_status)) => Change::Started,
+            Ok(Err(error)) => Change::Failed { reason: reason(&error) },
+            Err(_elapsed) => timed_out("started", START_TIMEOUT),
+        };
+        let started = change == Change::Started;
+        self.report(subject.at.clone(), change);
+        if started {
+            self.wait(subject).await;
+        }
+    }
+
+    /// Makes one health check.
+    pub async fn probe(self, subject: Subject) {
+        let Some(check) = &subject.container().health_check else { return };
+        let (began, limit) = (client::now(), Duration::from_millis(check.timeout_ms.unsigned_abs()));
+        let (code, output) = match self.containers.exec(&subject.id, &check.args, limit, PROBE_OUTPUT_BYTES_MAX).await {
+            Ok(Executed { code: Some(code), output }) => (Some(code), output),
+            Ok(Executed { code: None, output }) => (None, format!("no answer within {limit:?} {output}")),
+            Err(error) => (None, error.to_string()),
+        };
+        self.report(subject.at, Change::Probed(Probe { began, code, output }));
+    }
+
     /// Reports the container's end when it comes.
     pub async fn wait(self, subject: Subject) {
         let exit = match self.containers.wait(&subject.id).await {
             Ok(exit) => exit_of(exit),
-            Err(error) => Exit { code: None, reason: Some(reason(&error)) },
+            Err(error) => Exit { reason: Some(reason(&error)), ..Exit::default() },
         };
         self.report(subject.at, Change::Exited(exit));
     }
@@ -205,6 +294,15 @@ impl Hands {
         self.report(at, Change::LogsShipped);
     }
 
+    /// Frees what a container that ended holds to be started again; nothing for another.
+    pub async fn let_go(&self, subject: &Subject) {
+        if subject.container().restart.is_some()
+            && let Err(error) = self.containers.let_go(&subject.id).await
+        {
+            tracing::warn!(container = %subject.id, %error, "the ended container could not be let go");
+        }
+    }
+
     pub async fn wait_for_logs(self, at: At) {
         tokio::time::sleep(LOGS_WAIT).await;
         self.report(at, Change::LogsOverdue);
@@ -224,26 +322,38 @@ impl Hands {
     }
 }
 
+/// Docker's words.
+fn not_linked(subject: &Subject, peer: &Peer) -> String {
+    let (name, own) = (&subject.order.containers[peer.index].name, &subject.container().name);
+    format!("CannotCreateContainerError: Cannot link to a non running container: /{name} AS /{own}/{name}")
+}
+
 /// `ErrorName: text`, as `describe-tasks` shows it.
 fn reason(error: &Error) -> String {
     format!("{}: {error}", error.ecs_name())
 }
 
 fn timed_out(stage: &str, limit: Duration) -> Change {
+    let (hours, minutes) = (limit.as_secs() / 3600, limit.as_secs() / 60 % 60);
+    let hours = if hours > 0 { format!("{hours}h") } else { String::new() };
     let reason =
-        format!("DockerTimeoutError: Could not transition to {stage}; timed out after waiting {} s", limit.as_secs());
+        format!("DockerTimeoutError: Could not transition to {stage}; timed out after waiting {hours}{minutes}m0s");
     Change::Failed { reason }
 }
 
 pub fn exit_of(ended: Ended) -> Exit {
     let code = ended.code();
+    let signal = match ended.outcome {
+        Outcome::Signaled { signal } => Some(signal),
+        _ => None,
+    };
     let reason = match ended.outcome {
         _ if ended.oom_killed => Some(OUT_OF_MEMORY.to_owned()),
         Outcome::Exited { .. } | Outcome::Signaled { .. } => None,
         Outcome::NotStarted { message } => Some(format!("CannotStartContainerError: {message}")),
         Outcome::Lost { message } => Some(format!("ContainerRuntimeError: {message}")),
     };
-    Exit { code, reason }
+    Exit { code, reason, signal, out_of_memory: ended.oom_killed }
 }
 
 #[cfg(test)]

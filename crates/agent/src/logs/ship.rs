@@ -3,7 +3,7 @@
 use super::LogEvent;
 use super::batch::{Batch, Cursor};
 use crate::backoff::Backoff;
-use crate::drivers::files::{Durable, read_json, replace_json};
+use crate::drivers::files::{Durable, is_full, read_json, replace_json};
 use crate::drivers::spool::Record;
 use crate::drivers::{Error, Output};
 use crate::order::AwsLogs;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 /// How long more output is waited for once there is some: a reader sees it soon, and a talkative
 /// container does not make a call for each line.
 const GATHER_TIME: Duration = Duration::from_millis(50);
-/// Pauses between attempts to send a batch.
+/// Pauses between attempts to send a batch, or to note on a full disk that it is sent.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// The header that makes a repeated batch recognisable: `producer:sequence`.
@@ -212,20 +212,30 @@ impl<S: Source> Shipper<S> {
         let (events, next) = batch.close();
         if !events.is_empty() {
             self.progress.sending = Some(Sending { to, last });
-            self.note()?;
+            self.note().await?;
             let sequence = self.progress.sent + 1;
             self.put(&events, &format!("{}:{sequence}", self.producer)).await;
             self.progress.sent = sequence;
         }
         self.progress.from = next;
         self.progress.sending = None;
-        self.note()?;
+        self.note().await?;
         self.source.acknowledge(to)
     }
 
-    fn note(&self) -> Result<(), Error> {
-        let noted: io::Result<()> = replace_json(&self.path, &self.progress, Durable::No);
-        noted.map_err(Error::io("note how far logs were shipped"))
+    /// On a full disk waits until there is room: what is not noted may be sent twice.
+    async fn note(&self) -> Result<(), Error> {
+        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
+        loop {
+            let noted: io::Result<()> = replace_json(&self.path, &self.progress, Durable::No);
+            match noted {
+                Err(error) if is_full(&error) => {
+                    tracing::error!(%error, "how far logs were shipped cannot be noted; trying again");
+                    backoff.wait().await;
+                }
+                noted => return noted.map_err(Error::io("note how far logs were shipped")),
+            }
+        }
     }
 
     /// Sends a batch, for as long as that may succeed. What CloudWatch Logs refuses is lost, as with

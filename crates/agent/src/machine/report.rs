@@ -129,7 +129,7 @@ fn container_report(task: &Task, index: usize, status: Reported) -> ContainerRep
         runtime_id: container.made.then(|| container.runtime_id.clone()),
         image_digest: container.image_digest.clone(),
         exit_code: container.exit_code.filter(|_| stopped),
-        reason: container.reason.clone().filter(|_| stopped),
+        reason: container.reason.clone().or_else(|| task.order.containers[index].refusal.clone()).filter(|_| stopped),
         bindings: container.bindings.clone(),
     }
 }

@@ -32,7 +32,7 @@ fn order(arn: &str, containers: &[&str]) -> TaskOrder {
     }
 }
 
-fn show(command: &Command) -> String {
+pub(super) fn show(command: &Command) -> String {
     match command {
         Command::Persist { .. } => "persist".to_owned(),
         Command::Acknowledge { message } => format!("ack {message}"),
@@ -116,21 +116,23 @@ impl Script {
     fn restart(&mut self, expect: &[&str]) -> &mut Self {
         let saved: Vec<Task> = self.machine.tasks().cloned().collect();
         self.machine = Machine::new(Names::new([2; 16]));
-        let commands: Vec<String> = self.machine.restore(saved).iter().map(show).collect();
+        let commands: Vec<String> = self.machine.restore(saved, self.now).iter().map(show).collect();
         assert_eq!(commands, expect, "after a restart");
         self
     }
 }
 
 fn change_of(words: &[&str]) -> Change {
-    let exit = |code: &str| Exit { code: code.parse().ok(), reason: None };
+    let exit = |code: &str| Exit { code: code.parse().ok(), ..Exit::default() };
     match words {
-        ["resolved"] => Change::Resolved { digest: "sha256:1".to_owned() },
-        ["pulled"] => Change::Pulled { digest: "sha256:1".to_owned() },
+        ["resolved"] => Change::Resolved { digest: "sha256:1".to_owned(), bytes: 5 },
+        ["pulled"] => Change::Pulled { digest: "sha256:1".to_owned(), fetched: None },
         ["created"] => Change::Created { bindings: Vec::new() },
         ["started"] => Change::Started,
         ["exited", code] => Change::Exited(exit(code)),
-        ["oom"] => Change::Exited(Exit { code: Some(137), reason: Some("OutOfMemoryError: x".to_owned()) }),
+        ["oom"] => {
+            Change::Exited(Exit { code: Some(137), reason: Some("OutOfMemoryError: x".to_owned()), ..Exit::default() })
+        }
         ["overdue"] => Change::LogsOverdue,
         ["shipped"] => Change::LogsShipped,
         ["released"] => Change::Released,
@@ -271,12 +273,14 @@ fn failures_carry_their_reasons() {
 #[test]
 fn what_this_agent_cannot_do_is_accepted_and_ended() {
     let mut script = Script::new();
-    let refused = TaskOrder { refusal: Some("links are not supported".to_owned()), ..order(TASK, &["web"]) };
+    let refusal = Some("CannotCreateContainerError: no".to_owned());
+    let mut refused = TaskOrder { refusal: refusal.clone(), ..order(TASK, &["web"]) };
+    refused.containers[0].refusal = refusal;
     let event = Event::Payload { message: "m1".to_owned(), orders: vec![(refused, Desired::Running)] };
     let commands: Vec<String> = script.machine.step(event, script.now).iter().map(show).collect();
     assert_eq!(commands, ["persist"]);
     script
-        .check("persisted", &["ack m1", "submit Stopped [web Stopped] because links are not supported"])
+        .check("persisted", &["ack m1", "submit Stopped [web Stopped 'CannotCreateContainerError: no'] because CannotCreateContainerError: no"])
         .check("submitted", &["forget"]);
 }
 
@@ -449,9 +453,10 @@ impl World {
         let failed = Change::Failed { reason: "Error: dice".to_owned() };
         match action {
             Action::Look => self.look(at),
-            Action::Pull if lucky => self.changed(at, Change::Pulled { digest: "sha256:1".to_owned() }),
+            Action::Pull if lucky => self.changed(at, Change::Pulled { digest: "sha256:1".to_owned(), fetched: None }),
             Action::Create if lucky => self.changed(at, Change::Created { bindings: Vec::new() }),
             Action::Start if lucky => self.changed(at, Change::Started),
+            Action::Restart | Action::Probe => unreachable!("no order asks for it"),
             Action::Pull | Action::Create => self.changed(at, failed),
             Action::Start => {
                 self.ended.insert(at.clone());
@@ -483,13 +488,13 @@ impl World {
     fn exit(&mut self, at: At, code: i32) {
         if self.starts.contains(&at) {
             self.ended.insert(at.clone());
-            self.changed(at, Change::Exited(Exit { code: Some(code), reason: None }));
+            self.changed(at, Change::Exited(Exit { code: Some(code), ..Exit::default() }));
         }
     }
 
     fn look(&mut self, at: At) {
         let found = match (self.starts.contains(&at), self.ended.contains(&at)) {
-            (true, true) => Found::Exited(Exit { code: Some(9), reason: None }),
+            (true, true) => Found::Exited(Exit { code: Some(9), ..Exit::default() }),
             (true, false) => Found::Running,
             (false, _) => Found::Nothing,
         };
@@ -501,7 +506,7 @@ impl World {
         self.open.clear();
         let known: Vec<Task> = self.disk.values().map(|(task, _)| task.clone()).collect();
         self.machine = Machine::new(Names::new([self.now.as_millis() as u8; 16]));
-        self.open = self.machine.restore(known);
+        self.open = self.machine.restore(known, self.now);
         let lost = self.tasks.iter().filter(|arn| !self.disk.contains_key(*arn) && !self.stopped.contains(*arn));
         for arn in lost.cloned().collect::<Vec<_>>() {
             self.feed(Event::Payload { message: arn.clone(), orders: vec![(order(&arn, &["c0"]), Desired::Running)] });

@@ -1,8 +1,9 @@
 //! From the agent protocol's task to an order.
 
-use super::{AwsLogs, ContainerOrder, Network, Port, STOP_TIMEOUT_DEFAULT_S, TaskOrder, Tmpfs, Ulimit};
+use super::{
+    AwsLogs, ContainerOrder, Network, Port, STOP_TIMEOUT_DEFAULT_S, TaskOrder, Tmpfs, Ulimit, given, lifecycle,
+};
 use crate::task::Desired;
-use std::net::Ipv4Addr;
 use wire::acs::{self, docker};
 
 /// Why a payload cannot be taken at all: it is refused with a NackRequest.
@@ -16,10 +17,19 @@ pub enum OrderError {
     NoName(String),
 }
 
+/// What cannot be done, in the form of a container's reason: an ECS error name first.
+struct Refusal {
+    /// The one at fault; none: all of them.
+    container: Option<String>,
+    reason: String,
+}
+
 /// Reads orders for a node of this region.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub region: String,
+    /// Host and port of the control plane, as the node knows it.
+    pub host: String,
 }
 
 impl Reader {
@@ -39,42 +49,60 @@ impl Reader {
         let names = task.containers.iter().flatten().map(|container| container.name.clone());
         let names: Vec<String> = names.collect::<Option<_>>().ok_or_else(|| OrderError::NoName(arn.clone()))?;
         let order = TaskOrder { arn, cluster, ..TaskOrder::default() };
-        let refused = |refusal| {
-            let containers = names.into_iter().map(|name| ContainerOrder { name, ..ContainerOrder::default() });
-            TaskOrder { containers: containers.collect(), refusal: Some(refusal), ..order.clone() }
+        let refused = |Refusal { container, reason }| {
+            let containers = names.into_iter().map(|name| {
+                let at_fault = container.as_ref().is_none_or(|container| *container == name);
+                ContainerOrder { refusal: at_fault.then(|| reason.clone()), name, ..ContainerOrder::default() }
+            });
+            TaskOrder { containers: containers.collect(), refusal: Some(reason.clone()), ..order.clone() }
         };
         Ok((self.task(task, &order).unwrap_or_else(refused), desired))
     }
 
-    fn task(&self, task: acs::Task, order: &TaskOrder) -> Result<TaskOrder, String> {
-        refuse(present(&task.volumes), "volumes")?;
-        refuse(task.role_credentials.is_some(), "taskRoleArn")?;
-        refuse(named(&task.pid_mode), "pidMode")?;
-        refuse(named(&task.ipc_mode), "ipcMode")?;
-        refuse(task.enable_fault_injection == Some(true), "enableFaultInjection")?;
+    fn task(&self, task: acs::Task, order: &TaskOrder) -> Result<TaskOrder, Refusal> {
+        let whole = |problem| Refusal { container: None, reason: format!("ResourceInitializationError: {problem}") };
+        for (asked, what) in [
+            (present(&task.volumes), "volumes"),
+            (task.role_credentials.is_some(), "taskRoleArn"),
+            (task.enable_fault_injection == Some(true), "enableFaultInjection"),
+        ] {
+            refuse(asked, what).map_err(whole)?;
+        }
         let containers = task.containers.into_iter().flatten();
         let containers: Vec<(ContainerOrder, Option<String>)> =
             containers.map(|container| self.container(container)).collect::<Result<_, _>>()?;
+        let (containers, modes): (Vec<_>, Vec<_>) = containers.into_iter().unzip();
+        if lifecycle::is_unresolvable(&containers) {
+            let reason = format!("TaskDependencyError: Task dependencies cannot be resolved, taskArn: {}", order.arn);
+            return Err(Refusal { container: None, reason });
+        }
         let told = task.network_mode.filter(|mode| !mode.is_empty());
-        let network = told.or_else(|| containers.iter().find_map(|(_, mode)| mode.clone()));
+        let network = told.or_else(|| modes.into_iter().flatten().next());
         Ok(TaskOrder {
-            network: network_mode(network.as_deref().unwrap_or("bridge"))?,
+            network: network_mode(network.as_deref().unwrap_or("bridge")).map_err(whole)?,
+            pid: given::sharing("pidMode", task.pid_mode.as_deref()).map_err(whole)?,
+            ipc: given::sharing("ipcMode", task.ipc_mode.as_deref()).map_err(whole)?,
             cpu_units: task.cpu.map(units).filter(|units| *units > 0),
             memory_mib: positive(task.memory),
-            containers: containers.into_iter().map(|(container, _)| container).collect(),
+            containers,
             ..order.clone()
         })
     }
 
     /// The container, and the network mode that its Docker configuration names.
-    fn container(&self, container: acs::Container) -> Result<(ContainerOrder, Option<String>), String> {
+    fn container(&self, container: acs::Container) -> Result<(ContainerOrder, Option<String>), Refusal> {
         let name = container.name.clone().unwrap_or_default();
         let outcome = self.named_container(container);
-        outcome.map_err(|problem| format!("container {name}: {problem}"))
+        outcome.map_err(|problem| {
+            let reason = format!("CannotCreateContainerError: container {name}: {problem}");
+            Refusal { container: Some(name), reason }
+        })
     }
 
     fn named_container(&self, container: acs::Container) -> Result<(ContainerOrder, Option<String>), String> {
         refuse_unsupported(&container)?;
+        let depends_on = lifecycle::dependencies(&container)?;
+        let own_registry = self.is_own_registry(container.registry_authentication.as_ref())?;
         let docker = container.docker_config.unwrap_or_default();
         let config: docker::Config = laid_over("config", docker.config.as_deref())?;
         let host: docker::HostConfig = laid_over("hostConfig", docker.host_config.as_deref())?;
@@ -83,6 +111,7 @@ impl Reader {
         let mut order = ContainerOrder {
             name: container.name.unwrap_or_default(),
             image: container.image.unwrap_or_default(),
+            own_registry,
             essential: container.essential.unwrap_or(true),
             entry_point: container.entry_point,
             command: container.command,
@@ -93,28 +122,41 @@ impl Reader {
             cap_add: both(capabilities.add, host.cap_add.clone()),
             cap_drop: both(capabilities.drop, host.cap_drop.clone()),
             shm_bytes: positive(linux.shared_memory_size).map(|mib| mib << 20).or_else(|| positive(host.shm_size)),
+            links: container.links.iter().flatten().map(|text| given::link(text)).collect(),
+            devices: linux.devices.iter().flatten().map(given::device).collect(),
+            init: linux.init_process_enabled.unwrap_or_default(),
             stop_timeout_s: container.stop_timeout.filter(|seconds| *seconds > 0).unwrap_or(STOP_TIMEOUT_DEFAULT_S),
+            depends_on,
+            start_timeout_s: container.start_timeout.filter(|seconds| *seconds > 0),
+            restart: lifecycle::restart_policy(container.restart_policy.as_ref()),
             ..ContainerOrder::default()
         };
-        lay_config(&mut order, config)?;
+        lay_config(&mut order, config, container.health_check_type.as_deref())?;
         let network = host.network_mode.clone().filter(|mode| !mode.is_empty());
         self.lay_host_config(&mut order, host)?;
         Ok((order, network))
     }
 
+    /// The control plane names its own endpoint for images that it has itself; another's tokens are not asked for.
+    fn is_own_registry(&self, auth: Option<&acs::RegistryAuthenticationData>) -> Result<bool, String> {
+        let ecr = auth.filter(|auth| auth.r#type.as_deref() == Some("ecr")).and_then(|auth| auth.ecr_auth_data.as_ref());
+        let named = ecr.and_then(|ecr| ecr.endpoint_override.as_deref()).filter(|endpoint| !endpoint.is_empty());
+        match named.map(|endpoint| endpoint.split_once("://").map_or(endpoint, |(_, host)| host)) {
+            None => Ok(false),
+            Some(host) if host.trim_end_matches('/') == self.host => Ok(true),
+            Some(host) => Err(format!("the registry's endpoint {host} is not the node's control plane, {}", self.host)),
+        }
+    }
+
     fn lay_host_config(&self, order: &mut ContainerOrder, host: docker::HostConfig) -> Result<(), String> {
-        refuse(host.privileged == Some(true), "privileged")?;
-        refuse(present(&host.security_opt), "dockerSecurityOptions")?;
-        refuse(present(&host.devices), "devices")?;
-        refuse(host.init == Some(true), "initProcessEnabled")?;
-        refuse(host.memory_swap.is_some_and(|bytes| bytes != 0), "maxSwap")?;
-        refuse(host.memory_swappiness.is_some(), "swappiness")?;
+        given::lay(order, &host)?;
         order.memory_reservation_bytes = positive(host.memory_reservation);
         order.readonly_rootfs = host.readonly_rootfs.unwrap_or_default();
         order.dns =
-            host.dns.into_iter().flatten().map(|text| address("dnsServers", &text)).collect::<Result<_, _>>()?;
+            host.dns.iter().flatten().map(|text| given::address("dnsServers", text)).collect::<Result<_, _>>()?;
         order.dns_search = host.dns_search.unwrap_or_default();
-        order.extra_hosts = host.extra_hosts.iter().flatten().map(|text| extra_host(text)).collect::<Result<_, _>>()?;
+        let hosts = host.extra_hosts.iter().flatten();
+        order.extra_hosts = hosts.map(|text| given::extra_host(text)).collect::<Result<_, _>>()?;
         order.ulimits = host.ulimits.into_iter().flatten().map(ulimit).collect::<Result<_, _>>()?;
         order.tmpfs = host.tmpfs.into_iter().flatten().map(tmpfs).collect::<Result<_, _>>()?;
         order.sysctls = host.sysctls.unwrap_or_default();
@@ -133,32 +175,24 @@ impl Reader {
     }
 }
 
-/// `startTimeout` bounds the wait for dependencies, which are refused: there is nothing to do for it.
 fn refuse_unsupported(container: &acs::Container) -> Result<(), String> {
-    let linux = container.linux_parameters.as_ref();
     let asm = |auth: &acs::RegistryAuthenticationData| auth.r#type.as_deref() == Some("asm");
     for (asked, what) in [
         (present(&container.environment_files), "environmentFiles"),
         (present(&container.secrets), "secrets"),
-        (present(&container.links), "links"),
         (present(&container.mount_points), "mountPoints"),
         (present(&container.volumes_from), "volumesFrom"),
-        (present(&container.depends_on), "dependsOn"),
-        (named(&container.health_check_type), "healthCheck"),
         (container.registry_authentication.as_ref().is_some_and(asm), "repositoryCredentials"),
-        (linux.is_some_and(|linux| present(&linux.devices)), "devices"),
-        (linux.is_some_and(|linux| linux.init_process_enabled == Some(true)), "initProcessEnabled"),
-        (container.restart_policy.as_ref().is_some_and(|policy| policy.enabled == Some(true)), "restartPolicy"),
     ] {
         refuse(asked, what)?;
     }
     Ok(())
 }
 
-fn lay_config(order: &mut ContainerOrder, config: docker::Config) -> Result<(), String> {
-    refuse(config.tty == Some(true), "pseudoTerminal")?;
-    refuse(config.open_stdin == Some(true), "interactive")?;
-    refuse(config.healthcheck.is_some(), "healthCheck")?;
+fn lay_config(order: &mut ContainerOrder, config: docker::Config, check_type: Option<&str>) -> Result<(), String> {
+    order.health_check = lifecycle::health_check(check_type, config.healthcheck.as_ref())?;
+    order.terminal = config.tty.unwrap_or_default();
+    order.stdin_open = config.open_stdin.unwrap_or_default();
     order.user = config.user.unwrap_or_default();
     order.working_dir = config.working_dir.unwrap_or_default();
     order.hostname = config.hostname.unwrap_or_default();
@@ -167,7 +201,7 @@ fn lay_config(order: &mut ContainerOrder, config: docker::Config) -> Result<(), 
     Ok(())
 }
 
-fn refuse(asked: bool, what: &str) -> Result<(), String> {
+pub(super) fn refuse(asked: bool, what: &str) -> Result<(), String> {
     if asked {
         Err(format!("{what} is not supported by this agent; remove it from the task definition"))
     } else {
@@ -177,10 +211,6 @@ fn refuse(asked: bool, what: &str) -> Result<(), String> {
 
 fn present<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
-}
-
-fn named(text: &Option<String>) -> bool {
-    text.as_ref().is_some_and(|text| !text.is_empty())
 }
 
 fn laid_over<T: serde::de::DeserializeOwned + Default>(what: &str, text: Option<&str>) -> Result<T, String> {
@@ -213,22 +243,16 @@ fn network_mode(name: &str) -> Result<Network, String> {
 }
 
 fn port(mapping: &acs::PortMapping) -> Result<Port, String> {
-    refuse(named(&mapping.container_port_range), "containerPortRange")?;
+    let udp = mapping.protocol.as_deref() == Some("udp");
+    if let Some(range) = mapping.container_port_range.as_deref().filter(|range| !range.is_empty()) {
+        let (container_port, last) = given::port_range(range)?;
+        return Ok(Port { container_port, host_port: None, udp, range_end: Some(last) });
+    }
     let number = |number: Option<i64>| u16::try_from(number.unwrap_or_default());
     let (Ok(container_port), Ok(host_port)) = (number(mapping.container_port), number(mapping.host_port)) else {
         return Err("a port of its portMappings is not between 0 and 65535".to_owned());
     };
-    let udp = mapping.protocol.as_deref() == Some("udp");
-    Ok(Port { container_port, host_port: Some(host_port).filter(|port| *port > 0), udp })
-}
-
-fn address(what: &str, text: &str) -> Result<Ipv4Addr, String> {
-    text.parse().map_err(|_| format!("{text} of its {what} is not an IPv4 address"))
-}
-
-fn extra_host(text: &str) -> Result<(String, Ipv4Addr), String> {
-    let (name, ip) = text.split_once(':').ok_or_else(|| format!("{text} of its extraHosts is not name:address"))?;
-    Ok((name.to_owned(), address("extraHosts", ip)?))
+    Ok(Port { container_port, host_port: Some(host_port).filter(|port| *port > 0), udp, range_end: None })
 }
 
 /// Docker takes −1 for "no limit".

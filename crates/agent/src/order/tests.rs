@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 fn read(task: Value) -> Result<(TaskOrder, Desired), OrderError> {
     let task = serde_json::from_value(task).expect("an acs task");
-    Reader { region: "eu-west-1".to_owned() }.read(task)
+    Reader { region: "eu-west-1".to_owned(), host: "10.0.0.1:4566".to_owned() }.read(task)
 }
 
 fn task_with(container: Value) -> Value {
@@ -16,16 +16,19 @@ fn task_with(container: Value) -> Value {
 
 /// A task that says something in each place: its own fields, docker's config and docker's host config.
 fn full_task() -> Value {
-    let config = json!({ "User": "www", "WorkingDir": "/srv", "Labels": { "k": "v" } }).to_string();
+    let config = json!({ "User": "www", "WorkingDir": "/srv", "Labels": { "k": "v" }, "Tty": true, "OpenStdin": true })
+        .to_string();
     let host_config = json!({
         "NetworkMode": "host", "MemoryReservation": 1048576, "ReadonlyRootfs": true, "CapDrop": ["ALL"],
         "Ulimits": [{ "Name": "nofile", "Soft": 10, "Hard": -1 }], "Dns": ["10.0.0.2"], "ExtraHosts": ["db:10.0.0.3"], "Tmpfs": { "/tmp": "rw,size=64m,noexec" },
+        "Privileged": true, "SecurityOpt": ["no-new-privileges"], "MemorySwap": 134217728, "MemorySwappiness": 0,
         "LogConfig": { "Type": "awslogs", "Config": { "awslogs-group": "g", "awslogs-region": "eu-west-1", "mode": "blocking" } }
     })
     .to_string();
     task_with(json!({
         "command": ["serve"], "environment": { "A": "b" }, "cpu": 256, "memory": 64, "stopTimeout": 5,
-        "portMappings": [{ "containerPort": 80, "hostPort": 0, "protocol": "tcp" }, { "containerPort": 53, "hostPort": 5353, "protocol": "udp" }],
+        "portMappings": [{ "containerPort": 80, "hostPort": 0, "protocol": "tcp" }, { "containerPort": 53, "hostPort": 5353, "protocol": "udp" }, { "containerPortRange": "90-99" }],
+        "linuxParameters": { "initProcessEnabled": true, "devices": [{ "hostPath": "/dev/fuse", "permissions": ["read"] }] },
         "dockerConfig": { "version": "1.24", "config": config, "hostConfig": host_config }
     }))
 }
@@ -61,6 +64,8 @@ fn what_cannot_be_done_is_refused_by_name() {
         let (order, _) = read(task_with(container)).expect("an order");
         let refusal = order.refusal.unwrap_or_default();
         assert!(refusal.contains(expect) && expect.is_empty() == refusal.is_empty(), "{refusal:?} lacks {expect:?}");
+        assert!(expect.is_empty() || refusal.starts_with(|c: char| c.is_ascii_uppercase()), "{refusal} has no name");
+        assert_eq!(order.containers[0].refusal.clone().unwrap_or_default(), refusal);
         assert_eq!(order.containers[0].name, "web");
     }
     fn host(config: Value) -> Value {
@@ -71,15 +76,17 @@ fn what_cannot_be_done_is_refused_by_name() {
     }
     check(json!({}), "");
     check(json!({ "links": [], "mountPoints": [] }), "");
-    check(json!({ "dependsOn": [{ "containerName": "x", "condition": "START" }] }), "web: dependsOn is not supported");
+    check(json!({ "dependsOn": [{ "containerName": "x", "condition": "SOON" }] }), "web: the condition SOON");
     check(json!({ "secrets": [{ "name": "x" }] }), "secrets");
-    check(json!({ "healthCheckType": "docker" }), "healthCheck");
-    check(json!({ "restartPolicy": { "enabled": true } }), "restartPolicy");
+    check(json!({ "healthCheckType": "docker" }), "health check is not in its Docker config");
+    check(json!({ "restartPolicy": { "enabled": true } }), "");
     check(json!({ "restartPolicy": { "enabled": false } }), "");
     check(json!({ "registryAuthentication": { "type": "asm" } }), "repositoryCredentials");
     check(json!({ "portMappings": [{ "containerPort": 70000 }] }), "between 0 and 65535");
     check(json!({ "dockerConfig": { "config": "{" } }), "cannot be read");
-    check(host(json!({ "Privileged": true })), "privileged");
+    check(json!({ "environmentFiles": [{ "type": "s3" }] }), "environmentFiles");
+    check(host(json!({ "SecurityOpt": ["label:type:web_t"] })), "dockerSecurityOptions label:type:web_t");
+    check(json!({ "portMappings": [{ "containerPortRange": "90-80" }] }), "90-80 of its portMappings");
     check(host(json!({ "NetworkMode": "awsvpc" })), "network mode awsvpc");
     check(host(json!({ "ExtraHosts": ["db"] })), "name:address");
     check(host(json!({ "Tmpfs": { "/tmp": "rw" } })), "needs a size");
@@ -88,6 +95,44 @@ fn what_cannot_be_done_is_refused_by_name() {
     check(log("awslogs", "awslogs-multiline-pattern", "^x"), "awslogs-multiline-pattern is not supported");
     check(log("awslogs", "max-buffer-size", "many"), "such as 10m");
     check(log("awslogs", "awslogs-group", ""), "needs the option awslogs-group");
+}
+
+#[test]
+fn an_order_of_start_that_does_not_exist_is_refused_as_the_tasks() {
+    let needs = json!([{ "containerName": "gone", "condition": "START" }]);
+    let (order, _) = read(task_with(json!({ "dependsOn": needs }))).expect("an order");
+    let refusal = order.refusal.unwrap_or_default();
+    assert!(refusal.starts_with("TaskDependencyError: Task dependencies cannot be resolved, taskArn: arn:"), "{refusal}");
+}
+
+#[test]
+fn a_refusal_is_told_of_the_container_at_fault() {
+    let mut task = task_with(json!({}));
+    let asked = json!({ "name": "side", "secrets": [{ "name": "x" }] });
+    task["containers"].as_array_mut().expect("containers").push(asked);
+    let (order, _) = read(task.clone()).expect("an order");
+    let text = "CannotCreateContainerError: container side: secrets is not supported by this agent; remove it from the task definition";
+    assert_eq!(order.refusal.as_deref(), Some(text));
+    let told: Vec<_> = order.containers.iter().map(|container| container.refusal.as_deref()).collect();
+    assert_eq!(told, [None, Some(text)]);
+    task["volumes"] = json!([{ "name": "v" }]);
+    let (order, _) = read(task).expect("an order");
+    let of_all = order.containers.iter().all(|container| container.refusal == order.refusal);
+    assert!(of_all && order.refusal.is_some_and(|text| text.starts_with("ResourceInitializationError: volumes")));
+}
+
+#[test]
+fn an_image_is_the_control_plane_s_own_when_that_says_so() {
+    let at = |endpoint: &str| {
+        let data = json!({ "registryId": "1", "region": "eu-west-1", "endpointOverride": endpoint });
+        let task = task_with(json!({ "registryAuthentication": { "type": "ecr", "ecrAuthData": data } }));
+        let (order, _) = read(task).expect("an order");
+        (order.containers[0].own_registry, order.refusal.unwrap_or_default())
+    };
+    assert_eq!(at("http://10.0.0.1:4566"), (true, String::new()));
+    assert_eq!(at(""), (false, String::new()));
+    let (own, refusal) = at("https://api.ecr.eu-west-1.amazonaws.com");
+    assert!(!own && refusal.contains("is not the node's control plane"), "{refusal}");
 }
 
 #[test]

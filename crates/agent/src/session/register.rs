@@ -1,5 +1,6 @@
 //! RegisterContainerInstance: what this machine offers, and which instance it then is.
 
+use crate::drivers::confinement;
 use crate::saved::{Node, Saved};
 use client::{AwsClient, CallError};
 use serde_json::{Value, json};
@@ -11,13 +12,19 @@ pub const AGENT_HASH: &str = "longshore";
 /// Host ports that tasks cannot have: SSH, Docker's, and the ECS agent's own (Amazon ECS API Reference, PortMapping).
 const RESERVED_PORTS: [&str; 5] = ["22", "2375", "2376", "51678", "51679"];
 /// Docker Engine API versions whose container configuration is read in full.
-const DOCKER_API_MINORS: std::ops::RangeInclusive<u32> = 17..=24;
+const DOCKER_API_MINORS: std::ops::RangeInclusive<u32> = 17..=25;
 /// What really works here, by the names that task definitions require.
-const CAPABILITIES: [&str; 4] = [
+const CAPABILITIES: [&str; 10] = [
     "com.amazonaws.ecs.capability.ecr-auth",
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    "com.amazonaws.ecs.capability.privileged-container",
+    "ecs.capability.container-health-check",
+    "ecs.capability.container-ordering",
+    "ecs.capability.container-restart-policy",
     "ecs.capability.execution-role-awslogs",
     "ecs.capability.execution-role-ecr-pull",
+    "ecs.capability.network.container-port-range",
+    "ecs.capability.pid-ipc-namespace-sharing",
 ];
 
 /// What this machine has to offer.
@@ -116,7 +123,8 @@ fn document(cluster: &str, offer: &Offer) -> Value {
 
 fn attributes() -> Vec<Value> {
     let docker_api = |minor| format!("com.amazonaws.ecs.capability.docker-remote-api.1.{minor}");
-    let names = DOCKER_API_MINORS.map(docker_api).chain(CAPABILITIES.map(str::to_owned));
+    let apparmor = confinement::apparmor_is_on().then(|| "com.amazonaws.ecs.capability.apparmor".to_owned());
+    let names = DOCKER_API_MINORS.map(docker_api).chain(CAPABILITIES.map(str::to_owned)).chain(apparmor);
     let named = names.map(|name| json!({ "name": name }));
     let valued =
         [("ecs.os-type", "linux"), ("ecs.cpu-architecture", cpu_architecture()), ("longshore.version", AGENT_VERSION)];

@@ -11,22 +11,28 @@
 mod lines;
 mod pump;
 mod run;
+mod stdio;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
+use crate::drivers::files::is_full;
 use crate::drivers::process::ProcessRef;
 use crate::drivers::records::{BEGUN, ContainerRecord, Exit, LOCK, WAKE};
 
 /// How dear the shim is to the OOM killer: last of all, since its container cannot do without it
 /// (proc(5), `oom_score_adj`; -1000 would be never).
 const OOM_SCORE: &str = "-999";
+
+/// How long a shim waits before it looks again whether the disk has room.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs the shim of the container whose directory is `dir`, until the container is over.
 pub fn main(dir: &Path) -> ExitCode {
@@ -108,9 +114,19 @@ impl Shim {
 
     /// Records the end, tells the agent and removes what the runtime keeps of the container.
     fn conclude(&self, exit: &Exit) -> io::Result<()> {
-        exit.write(&self.dir)?;
+        self.write_exit(exit)?;
         self.wake_agent();
         self.delete_container()
+    }
+
+    /// Nobody else knows how the container ended: on a full disk this waits until there is room for it.
+    fn write_exit(&self, exit: &Exit) -> io::Result<()> {
+        loop {
+            match exit.write(&self.dir) {
+                Err(error) if is_full(&error) => std::thread::sleep(FULL_DISK_PAUSE),
+                written => return written,
+            }
+        }
     }
 }
 

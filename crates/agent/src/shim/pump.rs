@@ -25,7 +25,7 @@ struct Source {
 }
 
 pub(super) struct Pump<'a> {
-    sources: [Source; 2],
+    sources: Vec<Source>,
     spool: Writer,
     shim: &'a Shim,
     buffer: Vec<u8>,
@@ -33,14 +33,13 @@ pub(super) struct Pump<'a> {
 }
 
 impl<'a> Pump<'a> {
-    /// `pipes` are the reading ends of standard output and standard error.
-    pub(super) fn new(pipes: [OwnedFd; 2], spool: Writer, shim: &'a Shim) -> io::Result<Self> {
-        for pipe in &pipes {
+    /// `pipes` are the reading ends of the container's output.
+    pub(super) fn new(pipes: Vec<(Stream, OwnedFd)>, spool: Writer, shim: &'a Shim) -> io::Result<Self> {
+        for (_, pipe) in &pipes {
             fcntl_setfl(pipe, OFlags::NONBLOCK)?;
         }
-        let [out, err] = pipes;
-        let source = |stream, pipe| Source { stream, pipe: Some(pipe), lines: Lines::default() };
-        let sources = [source(Stream::Out, out), source(Stream::Err, err)];
+        let source = |(stream, pipe)| Source { stream, pipe: Some(pipe), lines: Lines::default() };
+        let sources = pipes.into_iter().map(source).collect();
         Ok(Self { sources, spool, shim, buffer: vec![0; READ_BYTES_MAX], linger: LINGER })
     }
 
@@ -96,7 +95,8 @@ impl<'a> Pump<'a> {
             }
             let Some(pipe) = &source.pipe else { continue };
             match rustix::io::read(pipe, &mut self.buffer[..]) {
-                Ok(0) => source.pipe = None,
+                // A terminal that nobody has open any more says EIO.
+                Ok(0) | Err(Errno::IO) => source.pipe = None,
                 Ok(count) => {
                     let (at, stream, spool) = (now(), source.stream, &mut self.spool);
                     source.lines.feed(&self.buffer[..count], |line, partial| spool.push(at, stream, line, partial))?;
@@ -154,8 +154,10 @@ mod tests {
             let dir = tempfile::tempdir().expect("temp dir");
             let path = dir.path().join(records::SPOOL);
             let shim = shim(dir.path());
-            let spool = Writer::create(&path, 1, Overflow::Drop).expect("spool");
+            let spool = Writer::open(&path, 1, Overflow::Drop).expect("spool");
             let (mut child, handle) = ended();
+            let [out, err] = pipes;
+            let pipes = vec![(Stream::Out, out), (Stream::Err, err)];
             let mut pump = Pump::new(pipes, spool, &shim).expect("pump");
             pump.linger = linger;
             pump.run(&handle).expect("run");

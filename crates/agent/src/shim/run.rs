@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use base::Timestamp;
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use super::Shim;
 use super::pump::Pump;
+use super::stdio::{self, Console, Ours, Theirs};
 use crate::drivers::cgroup;
 use crate::drivers::process::ProcessRef;
 use crate::drivers::records::{Exit, Outcome, RUNTIME_LOG, SPOOL, Started};
@@ -24,8 +24,8 @@ const PID_FILE: &str = "init.pid";
 
 impl Shim {
     pub(super) fn run_container(&self) -> io::Result<()> {
-        let pump = match self.start() {
-            Ok(pump) => pump,
+        let (pump, _kept) = match self.start() {
+            Ok(started) => started,
             Err(message) => return self.conclude(&self.ended(None, Outcome::NotStarted { message })),
         };
         let (started, handle) = self.started()?;
@@ -36,38 +36,43 @@ impl Shim {
         self.conclude(&self.ended(Some(started.at), outcome))
     }
 
-    /// The container is running when this returns; otherwise it says why not.
-    fn start(&self) -> Result<Pump<'_>, String> {
+    /// The container is running when this returns; otherwise it says why not. What is given beside the pump must
+    /// be kept while it runs.
+    fn start(&self) -> Result<(Pump<'_>, Ours), String> {
         let cannot = |error: io::Error| format!("could not make room for the container's output: {error}");
-        let (out, out_end) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| cannot(error.into()))?;
-        let (err, err_end) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| cannot(error.into()))?;
+        let (ours, theirs) = stdio::pair(&self.record, &self.dir).map_err(cannot)?;
         let path = self.dir.join(SPOOL);
-        let spool = Writer::create(&path, self.record.spool_bytes_max, self.record.overflow).map_err(cannot)?;
-        let pump = Pump::new([out, err], spool, self).map_err(cannot)?;
-        self.call_runtime(out_end, err_end)?;
-        Ok(pump)
+        let spool = Writer::open(&path, self.record.spool_bytes_max, self.record.overflow).map_err(cannot)?;
+        let mut ours = self.call_runtime(theirs)?.map_or(ours, Ours::with_terminal);
+        let pump = Pump::new(std::mem::take(&mut ours.outputs), spool, self).map_err(cannot)?;
+        Ok((pump, ours))
     }
 
     /// Creates and starts in two calls. `run --detach` would be one, but is the container's parent until it
-    /// returns: a process that ends before that is reaped there, and how it ended is lost.
-    fn call_runtime(&self, out: OwnedFd, err: OwnedFd) -> Result<(), String> {
+    /// returns: a process that ends before that is reaped there, and how it ended is lost. Gives the terminal, if
+    /// there is to be one.
+    fn call_runtime(&self, streams: Theirs) -> Result<Option<OwnedFd>, String> {
         let mut create = self.runtime();
         create.args(["create", "--bundle"]).arg(&self.dir);
-        create.arg("--pid-file").arg(self.pid_file()).arg(self.record.id.as_str());
-        create.stdout(out).stderr(err);
+        create.arg("--pid-file").arg(self.pid_file());
+        let console = streams.attach(&mut create);
+        create.arg(self.record.id.as_str());
         let mut start = self.runtime();
         start.args(["start", self.record.id.as_str()]).stdout(Stdio::null()).stderr(Stdio::null());
-        let status = self.record.runtime.in_view(move || {
+        let called = self.record.runtime.in_view(move || {
             let created = create.status();
             // The command owns this process's copies of the pipes' ends: they must be closed for the pipes to end.
             drop(create);
             match created {
-                Ok(status) if status.success() => start.status(),
-                other => other,
+                Ok(status) if status.success() => {
+                    let terminal = console.map(Console::receive).transpose()?;
+                    start.status().map(|status| (status, terminal))
+                }
+                other => other.map(|status| (status, None)),
             }
         });
-        match status {
-            Ok(status) if status.success() => Ok(()),
+        match called {
+            Ok((status, terminal)) if status.success() => Ok(terminal),
             Ok(_) => Err(complaint(&self.dir.join(RUNTIME_LOG))),
             Err(error) => Err(format!("could not call {}: {error}", self.record.runtime.path.display())),
         }
@@ -110,7 +115,7 @@ impl Shim {
         let message = "the container's shim process died; the container was killed, its exit code is not known";
         let exit = self.ended(started_at, Outcome::Lost { message: message.to_owned() });
         self.delete_container()?;
-        exit.write(&self.dir)?;
+        self.write_exit(&exit)?;
         self.wake_agent();
         Ok(())
     }

@@ -3,26 +3,29 @@
 //!
 //! Labels never become annotations: crun takes orders from some of them.
 
-mod caps;
+pub(crate) mod caps;
 mod mounts;
 mod seccomp;
 mod users;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
 
 use super::cgroup::Layout;
-use super::spec::{BindMount, CPU_SHARES_MIN, ContainerSpec, NetworkMode, Ulimit};
-use super::{Error, rootfs};
+use super::devices::Node;
+use super::spec::{BindMount, CPU_SHARES_MIN, ContainerSpec, NetworkMode, Sharing, Ulimit};
+use super::{Error, confinement, rootfs};
 pub use users::ProcessUser;
 
 /// The version of the runtime specification whose fields are used.
 const OCI_VERSION: &str = "1.0.2";
 /// What Docker gives an image that sets none.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What Docker gives a container with a terminal.
+const TERM: &str = "xterm";
 /// Open files of a container that asks for no `nofile`, soft and hard: the ECS default on Fargate,
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html>, "ulimits".
 /// Less where the agent itself has less, since not every root may raise it.
@@ -59,37 +62,72 @@ pub(crate) struct Host<'a> {
     pub counts_swap: bool,
     /// Open files that the agent may have.
     pub nofile_max: u64,
+    /// Capabilities that the agent can give, a bit each.
+    pub givable_caps: u64,
+    /// The file of the init process.
+    pub init: &'a Path,
+    /// The namespaces that the container's group shares.
+    pub sandbox: Option<Sandbox>,
+    /// Of a privileged container all that the host has, beside those that it asks for.
+    pub devices: Vec<Node>,
+}
+
+/// What holds shared namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sandbox {
+    /// A process that lives in them.
+    pub pid: i32,
+    /// Where their shared memory is mounted on the host.
+    pub shm: PathBuf,
 }
 
 /// The configuration of `spec`, whose root is `rootfs` beside it.
 pub(crate) fn config(spec: &ContainerSpec, host: &Host<'_>) -> Result<Value, Error> {
-    let caps = caps::granted(&spec.cap_add, &spec.cap_drop)?;
-    Ok(json!({
+    let caps = match spec.privileged {
+        true => caps::all(host.givable_caps),
+        false => caps::granted(&spec.cap_add, &spec.cap_drop, host.givable_caps)?,
+    };
+    let mut config = json!({
         "ociVersion": OCI_VERSION,
         "hostname": spec.hostname,
         "root": { "path": rootfs::ROOTFS, "readonly": spec.readonly_rootfs },
-        "mounts": mounts::all(spec, &host.etc),
+        "mounts": mounts::all(spec, host),
         "process": {
-            "terminal": false,
+            "terminal": spec.terminal,
             "user": { "uid": host.user.uid, "gid": host.user.gid, "additionalGids": host.user.groups },
-            "args": spec.args,
+            "args": arguments(spec),
             "env": environment(spec),
             "cwd": working_directory(spec),
             "capabilities": capabilities(&caps, host.user.uid),
             "rlimits": rlimits(&spec.ulimits, host.nofile_max)?,
-            "noNewPrivileges": false,
+            "noNewPrivileges": spec.security.no_new_privileges,
             "oomScoreAdj": 0,
         },
         "linux": {
             "cgroupsPath": host.cgroup,
             "namespaces": namespaces(spec, host),
-            "resources": resources(spec, host.counts_swap),
+            "devices": host.devices.iter().map(Node::entry).collect::<Vec<_>>(),
+            "resources": resources(spec, host),
             "sysctl": sysctls(spec),
-            "seccomp": seccomp::profile(&caps),
-            "maskedPaths": mounts::MASKED,
-            "readonlyPaths": mounts::READ_ONLY,
         },
-    }))
+    });
+    if !spec.privileged {
+        config["linux"]["maskedPaths"] = json!(mounts::MASKED);
+        config["linux"]["readonlyPaths"] = json!(mounts::READ_ONLY);
+    }
+    if !spec.privileged && !spec.security.without_seccomp {
+        config["linux"]["seccomp"] = seccomp::profile(&caps);
+    }
+    if let Some(profile) = spec.security.apparmor.as_ref().filter(|_| confinement::apparmor_is_on()) {
+        config["process"]["apparmorProfile"] = json!(profile);
+    }
+    Ok(config)
+}
+
+/// The init process takes the command as its arguments.
+fn arguments(spec: &ContainerSpec) -> Vec<&str> {
+    let init = spec.init.then_some(mounts::INIT);
+    init.into_iter().chain(spec.args.iter().map(String::as_str)).collect()
 }
 
 pub(crate) fn working_directory(spec: &ContainerSpec) -> &str {
@@ -99,6 +137,9 @@ pub(crate) fn working_directory(spec: &ContainerSpec) -> &str {
 fn environment(spec: &ContainerSpec) -> Vec<String> {
     let mut env: BTreeMap<&str, &str> =
         [("PATH", PATH_DEFAULT), ("HOSTNAME", spec.hostname.as_str())].into_iter().collect();
+    if spec.terminal {
+        env.insert("TERM", TERM);
+    }
     env.extend(spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     env.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
@@ -132,7 +173,16 @@ fn rlimits(ulimits: &[Ulimit], nofile_max: u64) -> Result<Vec<Value>, Error> {
 }
 
 fn namespaces(spec: &ContainerSpec, host: &Host<'_>) -> Vec<Value> {
-    let mut namespaces: Vec<Value> = ["ipc", "mount", "pid", "uts"].map(|kind| json!({ "type": kind })).into();
+    let mut namespaces: Vec<Value> = ["mount", "uts"].map(|kind| json!({ "type": kind })).into();
+    for (kind, sharing) in [("ipc", spec.ipc), ("pid", spec.pid)] {
+        match (sharing, &host.sandbox) {
+            (Sharing::Host, _) => {}
+            (Sharing::Group, Some(sandbox)) => {
+                namespaces.push(json!({ "type": kind, "path": format!("/proc/{}/ns/{kind}", sandbox.pid) }));
+            }
+            (Sharing::Own | Sharing::Closed | Sharing::Group, _) => namespaces.push(json!({ "type": kind })),
+        }
+    }
     // With version 1 Docker leaves containers in the host's cgroup namespace, and programs rely on it.
     if host.layout == Layout::Unified {
         namespaces.push(json!({ "type": "cgroup" }));
@@ -146,9 +196,11 @@ fn namespaces(spec: &ContainerSpec, host: &Host<'_>) -> Vec<Value> {
     namespaces
 }
 
-fn resources(spec: &ContainerSpec, counts_swap: bool) -> Value {
+fn resources(spec: &ContainerSpec, host: &Host<'_>) -> Value {
     // The runtimes add the devices that every container has: null, zero, full, random, urandom, tty, pts.
-    let mut resources = json!({ "devices": [{ "allow": false, "access": "rwm" }] });
+    let mut devices = vec![json!({ "allow": spec.privileged, "access": "rwm" })];
+    devices.extend(host.devices.iter().filter(|_| !spec.privileged).map(Node::rule));
+    let mut resources = json!({ "devices": devices });
     if let Some(shares) = spec.cpu_shares {
         resources["cpu"] = json!({ "shares": shares.max(CPU_SHARES_MIN) });
     }
@@ -157,10 +209,15 @@ fn resources(spec: &ContainerSpec, counts_swap: bool) -> Value {
     }
     if let Some(bytes) = spec.memory_limit_bytes {
         resources["memory"]["limit"] = json!(bytes);
-        if counts_swap {
+        if host.counts_swap {
             // Docker's default for --memory-swap: as much swap as memory.
-            resources["memory"]["swap"] = json!(bytes.saturating_mul(2));
+            let doubled = || i64::try_from(bytes.saturating_mul(2)).unwrap_or(i64::MAX);
+            resources["memory"]["swap"] = json!(spec.memory_swap_bytes.unwrap_or_else(doubled));
         }
+    }
+    // Version 2 knows no swappiness of a group, and Docker leaves it out there.
+    if let Some(value) = spec.swappiness.filter(|_| host.layout != Layout::Unified) {
+        resources["memory"]["swappiness"] = json!(value);
     }
     if let Some(bytes) = spec.memory_reservation_bytes {
         resources["memory"]["reservation"] = json!(bytes);

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::drivers::spec::{BindMount, ContainerSpec, SHM_BYTES_DEFAULT, Tmpfs};
+use super::Host;
+use crate::drivers::spec::{BindMount, ContainerSpec, SHM_BYTES_DEFAULT, Sharing, Tmpfs};
 
 /// Hidden from containers, as by Docker.
 pub(super) const MASKED: [&str; 12] = [
@@ -26,9 +27,12 @@ pub(super) const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "
 /// Options of a tmpfs that a task mounts, before its own, as `docker run --tmpfs` has them.
 const TMPFS_OPTIONS: [&str; 3] = ["noexec", "nosuid", "nodev"];
 
-/// All mounts in the order in which the runtime makes them; `etc` are the files that the node provides.
-pub(super) fn all(spec: &ContainerSpec, etc: &[BindMount]) -> Vec<Value> {
-    let shm_size = format!("size={}", spec.shm_bytes.unwrap_or(SHM_BYTES_DEFAULT));
+/// Where the init process is shown, as in Docker.
+pub(super) const INIT: &str = "/sbin/docker-init";
+
+/// All mounts in the order in which the runtime makes them.
+pub(super) fn all(spec: &ContainerSpec, host: &Host<'_>) -> Vec<Value> {
+    let access = if spec.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -38,18 +42,34 @@ pub(super) fn all(spec: &ContainerSpec, etc: &[BindMount]) -> Vec<Value> {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
-        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro", "nosuid", "noexec", "nodev"]),
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]),
     ];
+    mounts.extend(shared_memory(spec, host));
     let mut asked: Vec<(&str, Value)> = Vec::new();
-    asked.extend(etc.iter().chain(&spec.mounts).map(|bind| (bind.target.as_str(), bound(bind))));
+    let init = spec.init.then(|| BindMount { source: host.init.into(), target: INIT.to_owned(), read_only: true });
+    asked.extend(init.iter().map(|bind| (bind.target.as_str(), bound(bind))));
+    asked.extend(host.etc.iter().chain(&spec.mounts).map(|bind| (bind.target.as_str(), bound(bind))));
     asked.extend(spec.tmpfs.iter().map(|tmpfs| (tmpfs.target.as_str(), tmpfs_mount(tmpfs))));
     // A mount under another must come after it, in whatever order they were asked for.
     asked.sort_by_key(|(target, _)| target.split('/').filter(|part| !part.is_empty()).count());
     mounts.extend(asked.into_iter().map(|(_, mount)| mount));
     mounts
+}
+
+/// Of the same IPC namespace as the container; a closed one has none.
+fn shared_memory(spec: &ContainerSpec, host: &Host<'_>) -> Option<Value> {
+    let theirs = |source: &str| mount("/dev/shm", "bind", source, &["rbind", "rprivate", "rw"]);
+    match (spec.ipc, &host.sandbox) {
+        (Sharing::Closed, _) => None,
+        (Sharing::Host, _) => Some(theirs("/dev/shm")),
+        (Sharing::Group, Some(sandbox)) => Some(theirs(&sandbox.shm.to_string_lossy())),
+        (Sharing::Own | Sharing::Group, _) => {
+            let size = format!("size={}", spec.shm_bytes.unwrap_or(SHM_BYTES_DEFAULT));
+            Some(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]))
+        }
+    }
 }
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {

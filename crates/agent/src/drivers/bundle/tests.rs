@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::drivers::{Overflow, Tmpfs};
+use crate::drivers::{Device, Overflow, Security, Tmpfs, devices};
 
 fn host<'a>(layout: Layout, netns: Option<&str>) -> Host<'a> {
     Host {
@@ -12,6 +12,10 @@ fn host<'a>(layout: Layout, netns: Option<&str>) -> Host<'a> {
         layout,
         counts_swap: true,
         nofile_max: 20_000,
+        givable_caps: u64::MAX,
+        init: Path::new("/data/init"),
+        sandbox: None,
+        devices: Vec::new(),
     }
 }
 
@@ -42,6 +46,13 @@ fn full() -> ContainerSpec {
         tmpfs: vec![Tmpfs { target: "/run".into(), size_bytes: 4096, options: vec!["exec".into()] }],
         shm_bytes: Some(1 << 20),
         mounts: vec![BindMount { source: "/srv/data".into(), target: "/run/deep/data".into(), read_only: true }],
+        security: Security { no_new_privileges: true, ..Security::default() },
+        pid: Sharing::Group,
+        ipc: Sharing::Group,
+        memory_swap_bytes: Some(96 << 20),
+        swappiness: Some(10),
+        terminal: true,
+        init: true,
         sysctls: BTreeMap::from([("net.core.somaxconn".to_owned(), "512".to_owned())]),
         output: crate::drivers::OutputSpec { overflow: Overflow::Block, bytes_max: 1 },
         ..ContainerSpec::default()
@@ -50,7 +61,30 @@ fn full() -> ContainerSpec {
 
 #[test]
 fn everything_asked_for() {
-    insta::assert_json_snapshot!(shown(&full(), &host(Layout::Unified, Some("/data/netns/c"))));
+    let mut host = host(Layout::Hybrid, Some("/data/netns/c"));
+    host.sandbox = Some(Sandbox { pid: 7, shm: "/data/sandboxes/t/shm".into() });
+    let asked = Device { source: "/dev/full".into(), target: "/dev/never".into(), access: "r".into() };
+    host.devices = devices::resolve(&[asked]).expect("every host has it");
+    insta::assert_json_snapshot!(shown(&full(), &host));
+}
+
+#[test]
+fn a_privileged_container_has_nothing_hidden_or_forbidden() {
+    let privileged = ContainerSpec { privileged: true, cap_drop: vec!["ALL".into()], ..ContainerSpec::default() };
+    let config = config(&privileged, &host(Layout::Unified, None)).expect("valid");
+    for hidden in ["seccomp", "maskedPaths", "readonlyPaths"] {
+        assert!(config["linux"][hidden].is_null(), "{hidden}");
+    }
+    assert_eq!(config["linux"]["resources"]["devices"], json!([{ "allow": true, "access": "rwm" }]));
+    assert_eq!(config["process"]["capabilities"]["bounding"].as_array().map(Vec::len), Some(41));
+    assert!(config["mounts"].to_string().contains(r#"["nosuid","noexec","nodev","rw"]"#));
+}
+
+#[test]
+fn version_2_knows_no_swappiness() {
+    let spec = ContainerSpec { swappiness: Some(1), memory_limit_bytes: Some(1), ..ContainerSpec::default() };
+    let config = config(&spec, &host(Layout::Unified, None)).expect("valid");
+    assert!(config["linux"]["resources"]["memory"]["swappiness"].is_null());
 }
 
 #[test]

@@ -1,18 +1,21 @@
 //! Following one container: from what its shim writes and whether it lives, to its status.
 
-use std::io;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::unix::pipe;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Status;
+use super::again::Verdict;
 use super::shim_process::{ShimCommand, ShimProcess};
+use crate::drivers::files::absent_is_fine;
 use crate::drivers::network::Network;
-use crate::drivers::now;
-use crate::drivers::records::{BEGUN, Exit, Outcome, Started, WAKE};
+use crate::drivers::records::{BEGUN, ContainerRecord, EXIT, Exit, Outcome, STARTED, Started, WAKE};
 use crate::drivers::spec::ContainerId;
+use crate::drivers::{Error, now};
 
 /// How often clearing up after a dead shim is tried before the container is given up as it is.
 const RECOVERIES_MAX: u32 = 3;
@@ -22,6 +25,7 @@ pub(super) struct Seen {
     pub status: watch::Receiver<Status>,
     pub stirred: watch::Receiver<u64>,
     pub over: watch::Receiver<bool>,
+    pub verdicts: mpsc::UnboundedSender<Verdict>,
 }
 
 pub(super) struct Follower {
@@ -32,20 +36,43 @@ pub(super) struct Follower {
     status: watch::Sender<Status>,
     stirred: watch::Sender<u64>,
     over: watch::Sender<bool>,
+    verdicts: mpsc::UnboundedReceiver<Verdict>,
+    /// It is held at its end.
+    restartable: bool,
 }
 
 impl Follower {
     pub fn new(id: &ContainerId, dir: &Path, shim_command: &ShimCommand, network: &Arc<Network>) -> (Self, Seen) {
-        let (status, seen_status) = watch::channel(running_or_created(dir));
         let (stirred, seen_stirred) = watch::channel(0);
         let (over, seen_over) = watch::channel(false);
+        let (say_verdict, verdicts) = mpsc::unbounded_channel();
+        let restartable = ContainerRecord::read(dir).ok().flatten().is_some_and(|record| record.restartable);
+        let held = Exit::read(dir).ok().flatten().filter(|_| restartable).map(Status::Halted);
+        let (status, seen_status) = watch::channel(held.unwrap_or_else(|| running_or_created(dir)));
         let (id, dir, shim_command, network) = (id.clone(), dir.to_owned(), shim_command.clone(), network.clone());
-        let follower = Self { id, dir, shim_command, network, status, stirred, over };
-        (follower, Seen { status: seen_status, stirred: seen_stirred, over: seen_over })
+        let follower = Self { id, dir, shim_command, network, status, stirred, over, verdicts, restartable };
+        (follower, Seen { status: seen_status, stirred: seen_stirred, over: seen_over, verdicts: say_verdict })
     }
 
-    /// Follows the container to its end, and a shim that dies before it with another that clears up.
-    pub async fn follow(self, shim: Option<ShimProcess>) {
+    /// Follows the container to its end, however often it is started again.
+    pub async fn follow(mut self, shim: Option<ShimProcess>) {
+        self.follow_once(shim).await;
+        loop {
+            let held = match &*self.status.borrow() {
+                Status::Halted(exit) => Some(exit.clone()),
+                _ => None,
+            };
+            let Some(exit) = held else { break };
+            match self.verdicts.recv().await {
+                Some(Verdict::Restart(begun)) => self.again(begun).await,
+                Some(Verdict::LetGo) | None => self.publish_exit(exit).await,
+            }
+        }
+        let _nobody_asks = self.over.send(true);
+    }
+
+    /// From start to end, and a shim that dies before it with another that clears up.
+    async fn follow_once(&self, shim: Option<ShimProcess>) {
         match shim {
             Some(shim) => self.follow_shim(&shim).await,
             // It may have recorded the container's end before it went.
@@ -65,7 +92,30 @@ impl Follower {
             }
         }
         self.give_up().await;
-        let _nobody_asks = self.over.send(true);
+    }
+
+    /// A new shim for a held container, whose last one has ended.
+    async fn again(&self, begun: oneshot::Sender<()>) {
+        let forgotten = self.forget_end().map_err(Error::io("forget the container's last end"));
+        let spawned = forgotten.and_then(|()| self.shim_command.spawn(&self.dir));
+        self.status.send_replace(Status::Created);
+        let _nobody_waits = begun.send(());
+        match spawned {
+            Ok(mut shim) => {
+                // A shim that died meanwhile is reported by the status.
+                let _broken = shim.start_word.take().map(|mut word| word.write_all(b"!"));
+                self.follow_once(Some(shim)).await;
+            }
+            Err(error) => {
+                let outcome = Outcome::NotStarted { message: error.to_string() };
+                self.ended(Exit { outcome, oom_killed: false, started_at: None, ended_at: now() }).await;
+            }
+        }
+    }
+
+    fn forget_end(&self) -> io::Result<()> {
+        // The end itself last: an agent that takes over in between finds the container held.
+        [STARTED, BEGUN, EXIT].iter().try_for_each(|file| absent_is_fine(fs::remove_file(self.dir.join(file))))
     }
 
     async fn follow_shim(&self, shim: &ShimProcess) {
@@ -86,7 +136,7 @@ impl Follower {
     /// Publishes what the shim has written since the last look.
     async fn look(&self) {
         match Exit::read(&self.dir) {
-            Ok(Some(exit)) if !self.is_over() => self.publish_exit(exit).await,
+            Ok(Some(exit)) if !self.is_over() => self.ended(exit).await,
             Err(error) => tracing::warn!(container = %self.id, %error, "the exit record cannot be read"),
             Ok(_) if *self.status.borrow() == Status::Created => {
                 let _same = self.status.send_if_modified(|status| {
@@ -97,6 +147,14 @@ impl Follower {
             Ok(_) => {}
         }
         self.stirred.send_modify(|count| *count += 1);
+    }
+
+    async fn ended(&self, exit: Exit) {
+        if self.restartable {
+            self.status.send_replace(Status::Halted(exit));
+        } else {
+            self.publish_exit(exit).await;
+        }
     }
 
     /// Whoever sees the container exited may count on its host ports being free. Its link takes longer to go.
@@ -127,12 +185,12 @@ impl Follower {
         if let Err(error) = exit.write(&self.dir) {
             tracing::warn!(container = %self.id, %error, "the container's end could not be recorded");
         }
-        self.publish_exit(exit).await;
+        self.ended(exit).await;
         self.stirred.send_modify(|count| *count += 1);
     }
 
     fn is_over(&self) -> bool {
-        matches!(*self.status.borrow(), Status::Exited(_))
+        matches!(*self.status.borrow(), Status::Exited(_) | Status::Halted(_))
     }
 
     /// Opened for both, a FIFO never ends, whoever else has it open.

@@ -8,6 +8,9 @@ use parking_lot::Mutex;
 use crate::drivers::cgroup::{self, Layout};
 use crate::drivers::spec::{ContainerId, SharedGroup};
 
+/// How the control groups of [`super::sandboxes`] begin: those see to them.
+pub(super) const SANDBOX: &str = "sandbox-";
+
 /// The node's control group, and who is in which of the shared ones below it.
 pub(super) struct Groups {
     root: String,
@@ -23,7 +26,7 @@ impl Groups {
 
     /// Where a container's control group is to be.
     pub fn path(&self, id: &ContainerId, shared: Option<&SharedGroup>) -> String {
-        match shared {
+        match shared.filter(|shared| shared.limits.is_some()) {
             Some(shared) => format!("{}/{id}", self.shared_path(shared)),
             None => format!("{}/{id}", self.root),
         }
@@ -31,13 +34,14 @@ impl Groups {
 
     /// Puts a container into a shared group, which is made for its first. Blocking.
     pub fn join(&self, id: &ContainerId, shared: &SharedGroup) -> io::Result<()> {
+        let Some(limits) = &shared.limits else { return Ok(()) };
         let path = self.shared_path(shared);
         let mut members = self.members.lock();
         let here = members.entry(path.clone()).or_default();
         let first = here.is_empty();
         // Also when the group cannot be made: what there is of it goes when the container leaves.
         here.insert(id.clone());
-        if first { cgroup::limits::make(self.layout, &path, &shared.limits) } else { Ok(()) }
+        if first { cgroup::limits::make(self.layout, &path, limits) } else { Ok(()) }
     }
 
     /// After a restart: a container of that control group is in whatever group lies between.
@@ -70,6 +74,7 @@ impl Groups {
         for name in cgroup::children(&self.root)? {
             let path = format!("{}/{name}", self.root);
             if !members.contains_key(&path)
+                && !name.starts_with(SANDBOX)
                 && !known.iter().any(|id| id.as_str() == name)
                 && let Err(error) = cgroup::remove(&path)
             {

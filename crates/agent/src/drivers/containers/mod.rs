@@ -1,8 +1,11 @@
 //! The door to containers: create, start, signal, wait, adopt, remove.
 
+mod again;
+mod exec;
 mod follow;
 mod groups;
 mod output;
+mod sandboxes;
 mod shim_process;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +20,9 @@ use std::time::Duration;
 use base::Timestamp;
 use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, mkfifoat};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::bundle::{self, Host, ProcessUser};
+use super::bundle::{self, Host, ProcessUser, Sandbox};
 use super::cgroup::{self, Layout};
 use super::files::read_json;
 use super::filter;
@@ -29,11 +32,14 @@ use super::records::{self, ContainerRecord, Exit, Outcome, Started};
 use super::rootfs::{self, Rootfs};
 use super::runtime::Runtime;
 use super::signal::Signal;
-use super::spec::{ContainerId, ContainerSpec};
-use super::{Error, network};
-use follow::Follower;
+use super::spec::{ContainerId, ContainerSpec, Sharing};
+use super::{Error, confinement, devices, init, network};
+use again::Verdict;
+pub use exec::Executed;
+use follow::{Follower, Seen};
 use groups::Groups;
 pub use output::Output;
+use sandboxes::Sandboxes;
 pub use shim_process::ShimCommand;
 use shim_process::ShimProcess;
 
@@ -50,7 +56,7 @@ pub struct Config {
     pub network: NetworkConfig,
 }
 
-/// What a container is at. Only ever moves downwards in this list.
+/// What a container is at. Moves downwards in this list, but that a held one may be started again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Ready to start.
@@ -60,6 +66,8 @@ pub enum Status {
         pid: i32,
         since: Timestamp,
     },
+    /// Ended, and held to be started again, with its ports and its output.
+    Halted(Exit),
     /// Over; its host ports are free again.
     Exited(Exit),
 }
@@ -85,6 +93,7 @@ struct Inner {
     counts_swap: bool,
     network: Arc<Network>,
     groups: Groups,
+    sandboxes: Sandboxes,
     entries: Mutex<BTreeMap<ContainerId, Arc<Entry>>>,
 }
 
@@ -98,6 +107,8 @@ struct Entry {
     over: watch::Receiver<bool>,
     /// Where the word to start is said; dropped, the shim goes away.
     start_word: Mutex<Option<ChildStdin>>,
+    /// What becomes of it once it is held.
+    verdicts: mpsc::UnboundedSender<Verdict>,
 }
 
 impl Containers {
@@ -111,10 +122,12 @@ impl Containers {
             .try_for_each(|dir| fs::create_dir_all(config.data.join(dir)));
         made.map_err(Error::io(format!("make {}", config.data.display())))?;
         let network = Network::open(&config.data, config.network.clone()).map_err(Error::io("read the leases"))?;
+        init::install(&config.data).map_err(Error::io("write the init process"))?;
         let layout = Layout::detect();
         let counts_swap = cgroup::counts_swap(layout);
+        let sandboxes = Sandboxes::new(&config.data, &config.runtime, &config.cgroup_root);
         let (network, groups) = (Arc::new(network), Groups::new(&config.cgroup_root, layout));
-        let inner = Inner { config, layout, counts_swap, network, groups, entries: Mutex::default() };
+        let inner = Inner { config, layout, counts_swap, network, groups, sandboxes, entries: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -128,6 +141,7 @@ impl Containers {
     /// Whatever the specification, the image or the node lacks; then nothing is left of it.
     pub async fn create(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Created, Error> {
         spec.validate()?;
+        confinement::check(&spec.security)?;
         let dir = self.dir(id);
         make_dir(&dir).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists(id.clone()),
@@ -153,17 +167,21 @@ impl Containers {
         let attaching = self.inner.network.attach(id, &spec.network);
         let mounting = mount_root(dir.to_owned(), spec.clone());
         let (attached, mounted, joined) = tokio::join!(attaching, mounting, self.join_group(id, spec));
-        let (attachment, user, ()) = (attached?, mounted?, joined?);
-        self.write_files(id, spec, dir, &attachment, user)?;
+        let (attachment, user, sandbox) = (attached?, mounted?, joined?);
+        self.write_files(id, spec, dir, &attachment, user, sandbox)?;
         Ok(Created { address: attachment.address, bindings: attachment.bindings })
     }
 
-    async fn join_group(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), Error> {
-        let Some(group) = spec.group.clone() else { return Ok(()) };
+    async fn join_group(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Option<Sandbox>, Error> {
+        let Some(group) = spec.group.clone() else { return Ok(None) };
+        let shares = [spec.pid, spec.ipc].contains(&Sharing::Group);
         let (inner, id) = (self.inner.clone(), id.clone());
-        let joining = tokio::task::spawn_blocking(move || inner.groups.join(&id, &group));
-        let joined = joining.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        joined.map_err(Error::io("limit the task's control group"))
+        let joining = tokio::task::spawn_blocking(move || {
+            inner.groups.join(&id, &group).map_err(Error::io("limit the task's control group"))?;
+            let sandbox = shares.then(|| inner.sandboxes.join(&id, &group)).transpose();
+            sandbox.map_err(Error::io("make the namespaces that the task shares"))
+        });
+        joining.await.unwrap_or_else(|panic| Err(Error::io("join the task's group")(io::Error::other(panic))))
     }
 
     fn write_files(
@@ -173,6 +191,7 @@ impl Containers {
         dir: &Path,
         attachment: &Attachment,
         user: ProcessUser,
+        sandbox: Option<Sandbox>,
     ) -> Result<(), Error> {
         let Inner { config, layout, counts_swap, network, .. } = &*self.inner;
         let write_failed = |error| Error::io("write the container's files")(error);
@@ -180,7 +199,22 @@ impl Containers {
         let cgroup = self.inner.groups.path(id, spec.group.as_ref());
         let netns = attachment.netns.clone();
         let (layout, counts_swap, nofile_max) = (*layout, *counts_swap, bundle::nofile_max());
-        let host = Host { user, netns, etc, cgroup: &cgroup, layout, counts_swap, nofile_max };
+        let init = config.data.join(init::FILE);
+        let devices = devices_of(spec)?;
+        let shares = sandbox.is_some();
+        let host = Host {
+            user,
+            netns,
+            etc,
+            cgroup: &cgroup,
+            layout,
+            counts_swap,
+            nofile_max,
+            givable_caps: bundle::caps::givable(),
+            init: &init,
+            sandbox,
+            devices,
+        };
         let mut bundle = bundle::config(spec, &host)?;
         let kept_filter = filter::path(&config.data, &config.runtime, &bundle);
         let keep_filter = kept_filter.filter(|kept| !filter::add(&mut bundle, kept));
@@ -193,6 +227,10 @@ impl Containers {
             spool_bytes_max: spec.output.bytes_max,
             overflow: spec.output.overflow,
             stop_signal: spec.stop_signal()?.number(),
+            sandbox: spec.group.as_ref().filter(|_| shares).map(|group| group.name.clone()),
+            terminal: spec.terminal,
+            stdin_open: spec.stdin_open,
+            restartable: spec.restartable,
             keep_filter,
         };
         // Last of all: a directory without it is a creation that was cut off.
@@ -214,7 +252,8 @@ impl Containers {
         let reached = status.wait_for(|status| *status != Status::Created).await;
         let reached = reached.map_err(|_| Error::Start("the agent is shutting down".to_owned()))?.clone();
         match reached {
-            Status::Exited(Exit { outcome: Outcome::NotStarted { message }, .. }) => Err(Error::Start(message)),
+            Status::Exited(Exit { outcome: Outcome::NotStarted { message }, .. })
+            | Status::Halted(Exit { outcome: Outcome::NotStarted { message }, .. }) => Err(Error::Start(message)),
             other => Ok(other),
         }
     }
@@ -266,17 +305,23 @@ impl Containers {
         self.wait(id).await
     }
 
-    /// How the container ended, once it has.
+    /// How the container ended, once it has, held or not.
     ///
     /// # Errors
     /// [`Error::Unknown`]
     pub async fn wait(&self, id: &ContainerId) -> Result<Exit, Error> {
         let mut status = self.entry(id)?.status.clone();
-        let ended = status.wait_for(|status| matches!(status, Status::Exited(_))).await;
+        let ended = status.wait_for(|status| matches!(status, Status::Exited(_) | Status::Halted(_))).await;
         match ended.as_deref() {
-            Ok(Status::Exited(exit)) => Ok(exit.clone()),
+            Ok(Status::Exited(exit) | Status::Halted(exit)) => Ok(exit.clone()),
             _ => Err(Error::Unknown(id.clone())),
         }
+    }
+
+    /// A running container's address on the bridge, if it has one.
+    pub fn address(&self, id: &ContainerId) -> Option<Ipv4Addr> {
+        let running = matches!(*self.entry(id).ok()?.status.borrow(), Status::Running { .. });
+        self.inner.network.address(id).filter(|_| running)
     }
 
     /// The container's status now, and a means to await changes.
@@ -312,6 +357,7 @@ impl Containers {
                 None => self.discard(id, &dir).await?,
                 Some(record) => {
                     self.inner.groups.rejoin(id, &record.cgroup);
+                    self.inner.sandboxes.rejoin(id, record.sandbox.as_deref());
                     let shim = living_shim(&dir).map_err(Error::io("look for a container's shim"))?;
                     self.know(id, dir, shim);
                 }
@@ -319,9 +365,21 @@ impl Containers {
         }
         let living: BTreeSet<ContainerId> = self.inner.entries.lock().keys().cloned().collect();
         self.inner.network.keep_only(&living).await?;
+        self.inner.sandboxes.sweep().map_err(Error::io("clear away shared namespaces"))?;
         self.inner.groups.sweep(&living).map_err(Error::io("clear away control groups"))?;
         let entries = self.inner.entries.lock();
         Ok(entries.iter().map(|(id, entry)| (id.clone(), entry.status.borrow().clone())).collect())
+    }
+
+    /// How many containers run. One that ended while nobody looked does not, though its status may not say so yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn count_running(&self) -> Result<usize, Error> {
+        let entries = self.inner.entries.lock();
+        let running = entries.values().filter(|entry| matches!(*entry.status.borrow(), Status::Running { .. }));
+        let ends = running.map(|entry| Exit::read(&entry.dir)).collect::<io::Result<Vec<_>>>();
+        Ok(ends.map_err(Error::io("look for a container's end"))?.iter().filter(|end| end.is_none()).count())
     }
 
     /// Removes a container that is not running, with its files. No error when there is none.
@@ -334,6 +392,7 @@ impl Containers {
             return Err(Error::Running(id.clone()));
         }
         drop(entry.start_word.lock().take());
+        self.let_go(id).await?;
         // An error means that nobody follows it any more, which is as good.
         let mut over = entry.over.clone();
         drop(over.wait_for(|over| *over).await);
@@ -363,6 +422,7 @@ impl Containers {
             for mount in rootfs::mounts_below(&dir)? {
                 rootfs::unmount_at(&mount)?;
             }
+            inner.sandboxes.leave(&id)?;
             inner.groups.leave(&id)?;
             rootfs::remove_dir(&dir)
         });
@@ -374,7 +434,8 @@ impl Containers {
         let start_word = Mutex::new(shim.as_mut().and_then(|shim| shim.start_word.take()));
         let (config, network) = (&self.inner.config, &self.inner.network);
         let (follower, seen) = Follower::new(id, &dir, &config.shim, network);
-        let entry = Entry { dir, status: seen.status, stirred: seen.stirred, over: seen.over, start_word };
+        let Seen { status, stirred, over, verdicts } = seen;
+        let entry = Entry { dir, status, stirred, over, start_word, verdicts };
         self.inner.entries.lock().insert(id.clone(), Arc::new(entry));
         tokio::spawn(follower.follow(shim));
     }
@@ -393,6 +454,13 @@ fn not_running_is_fine(result: Result<(), Error>) -> Result<(), Error> {
         Err(Error::NotRunning(_)) => Ok(()),
         other => other,
     }
+}
+
+/// A privileged container has every device; what it asks for beside them, it may have under another name.
+fn devices_of(spec: &ContainerSpec) -> Result<Vec<devices::Node>, Error> {
+    let mut nodes = if spec.privileged { devices::all()? } else { Vec::new() };
+    nodes.extend(devices::resolve(&spec.devices)?);
+    Ok(nodes)
 }
 
 /// The shim needs the FIFO before anything else is there.

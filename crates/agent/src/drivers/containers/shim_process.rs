@@ -58,6 +58,6 @@ impl ShimProcess {
 }
 
 #[expect(deprecated, reason = "its successor is unsafe for types that lie about their descriptor; OwnedFd does not")]
-fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(handle, Interest::READABLE)
 }

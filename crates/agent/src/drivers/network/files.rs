@@ -60,7 +60,7 @@ fn hosts_file(base: &str, dns: &Dns, address: Option<Ipv4Addr>, hostname: &str) 
 /// which says that the container has a network of its own with IPv4, servers that it could not reach are left
 /// out, and when none is left, the fallback takes their place.
 fn resolv_conf(conf: &str, dns: &Dns, fallback: Option<&[Ipv4Addr]>) -> String {
-    let mut servers: Vec<String> = dns.servers.iter().map(Ipv4Addr::to_string).collect();
+    let mut servers: Vec<String> = dns.servers.iter().map(IpAddr::to_string).collect();
     if servers.is_empty() {
         servers =
             nameservers(conf).filter(|text| fallback.is_none() || is_reachable(text)).map(str::to_owned).collect();
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn hosts_of_a_container() {
-        let dns = Dns { extra_hosts: vec![("db".into(), Ipv4Addr::new(10, 0, 0, 9))], ..Dns::default() };
+        let dns = Dns { extra_hosts: vec![("db".into(), Ipv4Addr::new(10, 0, 0, 9).into())], ..Dns::default() };
         let address = Some(Ipv4Addr::new(172, 29, 0, 2));
         insta::assert_snapshot!(hosts_file(LOOPBACK_HOSTS, &dns, address, "web"), @r"
         127.0.0.1	localhost

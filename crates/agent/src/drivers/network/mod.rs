@@ -2,8 +2,7 @@
 //!
 //! A bridged container has a pinned namespace under `<data>/netns`, a veth pair to the node's bridge, and a
 //! lease, kept under `<data>/leases`, of its address and host ports. A published port is reached at every IPv4
-//! address of the host, 127.0.0.1 included, and from containers. What is not here: IPv6, links between
-//! containers by name, and awsvpc. Flows of UDP that the kernel remembers go to a stopped container's address
+//! address of the host, 127.0.0.1 included, and from containers. What is not here: IPv6 and awsvpc. Flows of UDP that the kernel remembers go to a stopped container's address
 //! until they have been silent for its timeout; addresses are therefore given out in turn.
 
 mod address;
@@ -181,6 +180,11 @@ impl Network {
         let (bridge_index, mtu, subnet, pin) = (bridge.index, bridge.mtu, bridge.subnet, self.pin(id));
         let plug = Plug { bridge_index, mtu, subnet, address, pin };
         blocking("wire the container's network namespace", move || plug.wire()).await
+    }
+
+    /// A container's address on the bridge.
+    pub(crate) fn address(&self, id: &ContainerId) -> Option<Ipv4Addr> {
+        self.taken.lock().leases.get(id).map(|lease| lease.address)
     }
 
     /// Frees a container's host ports. No error when it has none.

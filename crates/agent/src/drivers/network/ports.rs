@@ -47,10 +47,13 @@ impl Ports {
             wanted.iter().partition(|mapping| mapping.host_port.is_some());
         for mapping in fixed.into_iter().chain(dynamic) {
             match self.pick(mapping) {
-                Ok(host_port) => {
-                    let (container_port, protocol) = (mapping.container_port, mapping.protocol);
-                    bindings.push(Binding { container_port, host_port, protocol });
-                    self.held.insert((protocol, host_port), id.clone());
+                Ok(first) => {
+                    let (inside, protocol) = (mapping.container_port, mapping.protocol);
+                    for at in 0..mapping.count() {
+                        let (container_port, host_port) = (inside.saturating_add(at), first + at);
+                        bindings.push(Binding { container_port, host_port, protocol });
+                        self.held.insert((protocol, host_port), id.clone());
+                    }
                 }
                 Err(error) => {
                     self.release(id);
@@ -64,7 +67,7 @@ impl Ports {
 
     fn pick(&mut self, mapping: &PortMapping) -> Result<u16, Error> {
         let protocol = mapping.protocol;
-        let Some(port) = mapping.host_port else { return self.pick_dynamic(protocol) };
+        let Some(port) = mapping.host_port else { return self.pick_dynamic(protocol, mapping.count()) };
         let holder = match self.held.get(&(protocol, port)) {
             Some(holder) => format!("container {holder}"),
             None if is_free(protocol, port)? => return Ok(port),
@@ -73,16 +76,22 @@ impl Ports {
         Err(Error::PortTaken { port, protocol, holder })
     }
 
-    fn pick_dynamic(&mut self, protocol: Protocol) -> Result<u16, Error> {
+    /// The first of `count` free ports beside one another, which is not searched for before the port given last.
+    fn pick_dynamic(&mut self, protocol: Protocol, count: u16) -> Result<u16, Error> {
         let (first, last) = dynamic_range();
         let after = if (first..last).contains(&self.last) { self.last + 1 } else { first };
+        let mut free = 0;
         for port in (after..=last).chain(first..after) {
-            if !self.held.contains_key(&(protocol, port)) && is_free(protocol, port)? {
+            // Where the search begins anew at the lowest port, so does a row of free ones.
+            free = if port == first { 0 } else { free };
+            let is_free = !self.held.contains_key(&(protocol, port)) && is_free(protocol, port)?;
+            free = if is_free { free + 1 } else { 0 };
+            if free == count {
                 self.last = port;
-                return Ok(port);
+                return Ok(port - (count - 1));
             }
         }
-        Err(Error::NoPortLeft { protocol, first, last })
+        Err(Error::NoPortLeft { protocol, first, last, count })
     }
 }
 
@@ -120,7 +129,7 @@ mod tests {
     }
 
     fn wanted(container_port: u16, host_port: Option<u16>, protocol: Protocol) -> PortMapping {
-        PortMapping { container_port, host_port, protocol }
+        PortMapping { container_port, host_port, protocol, range_end: None }
     }
 
     #[test]
@@ -159,6 +168,21 @@ mod tests {
         let (first, last) = dynamic_range();
         assert!(given.iter().all(|binding| (first..=last).contains(&binding.host_port)));
         assert_ne!(given[0].host_port, given[1].host_port);
+    }
+
+    #[test]
+    fn a_range_lies_beside_itself_and_is_given_back_whole() {
+        let mut ports = Ports::default();
+        let range = PortMapping { range_end: Some(8004), ..wanted(8000, None, Protocol::Tcp) };
+        let given = ports.allocate(&id("a"), &[range, wanted(80, None, Protocol::Tcp)]).expect("dynamic");
+        let inside: Vec<u16> = given.iter().map(|binding| binding.container_port).collect();
+        assert_eq!(inside, [80, 8000, 8001, 8002, 8003, 8004]);
+        assert!(given[1..].windows(2).all(|pair| pair[0].host_port + 1 == pair[1].host_port), "{given:?}");
+        ports.release(&id("a"));
+        assert!(ports.held.is_empty());
+        let all = PortMapping { range_end: Some(u16::MAX), ..wanted(1, None, Protocol::Tcp) };
+        let error = ports.allocate(&id("a"), &[all]).expect_err("more than there are").to_string();
+        assert!(error.starts_with("no 65535 free tcp ports beside one another in "), "{error}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn read_all(reader: &mut Reader) -> Vec<Record> {
 fn records_come_back_in_order_and_from_a_kept_offset() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("spool");
-    let mut writer = Writer::create(&path, 1 << 20, Overflow::Block).expect("create");
+    let mut writer = Writer::open(&path, 1 << 20, Overflow::Block).expect("create");
     writer.push(at(1), Stream::Out, b"one", false).expect("push");
     writer.push(at(2), Stream::Err, b"two", true).expect("push");
     let mut reader = Reader::open(&path, 0).expect("open");
@@ -38,7 +38,7 @@ fn records_come_back_in_order_and_from_a_kept_offset() {
 fn a_full_spool_drops_counts_and_says_so() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("spool");
-    let mut writer = Writer::create(&path, 1, Overflow::Drop).expect("create");
+    let mut writer = Writer::open(&path, 1, Overflow::Drop).expect("create");
     let long = vec![b'x'; LINE_BYTES_MAX];
     let pushed = 100;
     for ms in 0..pushed {
@@ -59,7 +59,7 @@ fn a_full_spool_drops_counts_and_says_so() {
 fn a_blocking_spool_waits_for_its_reader_and_keeps_room_for_last_words() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("spool");
-    let mut writer = Writer::create(&path, 1, Overflow::Block).expect("create");
+    let mut writer = Writer::open(&path, 1, Overflow::Block).expect("create");
     let mut pushed = 0;
     while writer.accepts_more().expect("room") {
         for _ in 0..READ_BYTES_MAX {
@@ -86,7 +86,7 @@ fn a_blocking_spool_waits_for_its_reader_and_keeps_room_for_last_words() {
 fn damage_is_told_and_can_be_passed_over() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("spool");
-    let mut writer = Writer::create(&path, 1 << 20, Overflow::Block).expect("create");
+    let mut writer = Writer::open(&path, 1 << 20, Overflow::Block).expect("create");
     writer.push(at(1), Stream::Out, b"spoiled", false).expect("push");
     writer.flush();
     let file = std::fs::File::options().write(true).open(&path).expect("open");
@@ -108,7 +108,7 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("spool");
-        let mut writer = Writer::create(&path, 40_000, Overflow::Drop).expect("create");
+        let mut writer = Writer::open(&path, 40_000, Overflow::Drop).expect("create");
         let mut reader = Reader::open(&path, 0).expect("open");
         let mut seen: Vec<i64> = Vec::new();
         let mut dropped = 0;

@@ -42,19 +42,26 @@ impl Tally {
 }
 
 impl Writer {
-    /// A fresh spool at `path`, with room for `bytes_max` bytes of records (raised to what one read of a pipe
-    /// may need) and for a container's last words.
-    pub(crate) fn create(path: &Path, bytes_max: u64, overflow: Overflow) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    /// The spool at `path`, a fresh one unless there is one of the container's last run. It has room for `bytes_max`
+    /// bytes of records (raised to what one read of a pipe may need) and for a container's last words.
+    pub(crate) fn open(path: &Path, bytes_max: u64, overflow: Overflow) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let capacity = bytes_max.max(worst_bytes(READ_BYTES_MAX)) + LAST_WORDS_BYTES;
-        file.write_all_at(&capacity.to_le_bytes(), AT_CAPACITY)?;
-        file.write_all_at(&[0; 16], AT_HEAD)?;
-        file.write_all_at(MAGIC, 0)?;
+        let mut magic = [0; 8];
+        let (head, tail) = match file.read_exact_at(&mut magic, 0) {
+            Ok(()) if &magic == MAGIC => (number(&file, AT_HEAD)?, number(&file, AT_TAIL)?),
+            _ => {
+                file.write_all_at(&capacity.to_le_bytes(), AT_CAPACITY)?;
+                file.write_all_at(&[0; 16], AT_HEAD)?;
+                file.write_all_at(MAGIC, 0)?;
+                (0, 0)
+            }
+        };
         Ok(Self {
             file,
             capacity,
-            head: 0,
-            tail: 0,
+            head,
+            tail: tail.min(head),
             overflow,
             reserve: LAST_WORDS_BYTES,
             dropped: Tally::default(),
@@ -163,12 +170,16 @@ impl Writer {
 
     /// A tail that cannot be is not believed: the reader is another process.
     fn refresh_tail(&mut self) -> io::Result<()> {
-        let mut bytes = [0; 8];
-        self.file.read_exact_at(&mut bytes, AT_TAIL)?;
-        let tail = u64::from_le_bytes(bytes);
+        let tail = number(&self.file, AT_TAIL)?;
         if (self.tail..=self.head).contains(&tail) {
             self.tail = tail;
         }
         Ok(())
     }
+}
+
+fn number(file: &File, at: u64) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    file.read_exact_at(&mut bytes, at)?;
+    Ok(u64::from_le_bytes(bytes))
 }

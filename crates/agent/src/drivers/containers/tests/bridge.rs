@@ -60,7 +60,7 @@ fn on_a_host_of_its_own(test: impl AsyncFnOnce(Neighbour) + Send + 'static) {
 }
 
 fn port(container_port: u16, host_port: Option<u16>, protocol: Protocol) -> PortMapping {
-    PortMapping { container_port, host_port, protocol }
+    PortMapping { container_port, host_port, protocol, range_end: None }
 }
 
 /// A container that answers its host name to whoever connects to port 80.

@@ -218,6 +218,7 @@ fn containers_outlive_their_agent() {
         let names: Vec<&str> = adopted.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["ended", "idle", "running"]);
         assert!(matches!(adopted[2].1, Status::Running { .. }), "{adopted:?}");
+        assert_eq!(containers.count_running().expect("counted"), 1, "{adopted:?}");
         assert_eq!(wait(&containers, &ended).await.code(), Some(137));
         let never = wait(&containers, &idle).await;
         assert!(matches!(never.outcome, Outcome::NotStarted { .. }), "{never:?}");

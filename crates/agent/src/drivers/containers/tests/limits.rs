@@ -7,7 +7,10 @@ use super::node::{Node, id, until_said, wait};
 use crate::drivers::{ContainerSpec, Limits, SharedGroup, Status, Ulimit, cgroup};
 
 fn group(node: &Node, limits: Limits) -> (SharedGroup, String) {
-    (SharedGroup { name: "task".into(), limits }, format!("{}/task", node.config.cgroup_root))
+    (
+        SharedGroup { name: "task".into(), limits: Some(limits), shm_bytes: None },
+        format!("{}/task", node.config.cgroup_root),
+    )
 }
 
 /// A file of the first hierarchy that has it: `<v1 controller>/<group>/<v1 name>`, or `<group>/<v2 name>`.
