@@ -17,9 +17,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The services, with their folder in botocore's data.
-const SERVICES: &[(&str, &str)] =
-    &[("ecr", "ecr/2015-09-21"), ("ecs", "ecs/2014-11-13"), ("logs", "logs/2014-03-28"), ("sts", "sts/2011-06-15")];
+/// The services, with their folder in botocore's data; our own has none, and its model is written by hand.
+const SERVICES: &[(&str, Option<&str>)] = &[
+    ("ecr", Some("ecr/2015-09-21")),
+    ("ecs", Some("ecs/2014-11-13")),
+    ("logs", Some("logs/2014-03-28")),
+    ("longshore", None),
+    ("sts", Some("sts/2011-06-15")),
+];
 
 /// Operations to write types for although no service crate has them yet.
 const SEEDS: &str = "crates/wire/models/typed-operations.txt";
@@ -29,7 +34,7 @@ type Generated = (PathBuf, String);
 
 /// Writes `crates/wire/models/*.json` from botocore's `data` folder.
 pub fn trim(root: &Path, data: &Path) -> Result<()> {
-    for (name, folder) in SERVICES {
+    for (name, folder) in SERVICES.iter().filter_map(|(name, folder)| Some((name, (*folder)?))) {
         let path = data.join(folder).join("service-2.json");
         let model = Model::parse(&read(&path)?).with_context(|| path.display().to_string())?;
         put(&root.join(trimmed(name)), &model.to_text()?)?;

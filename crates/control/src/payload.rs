@@ -3,9 +3,11 @@
 //! What the container shape itself carries stays there; what Docker's API has
 //! another place for goes into the two JSON texts of `dockerConfig`.
 
+mod lifecycle;
 mod machine;
 
 use base::Arn;
+use request::Hosts;
 use state::{DesiredStatus, TASK_DEFINITIONS, Task, TaskContainer, TaskDefinition};
 use std::collections::BTreeMap;
 use store::{View, key};
@@ -15,11 +17,28 @@ use wire::types::ecs::{ContainerDefinition, ContainerOverride, TaskDefinition as
 /// Docker Engine API version of the configurations that we send.
 const DOCKER_API_VERSION: &str = "1.25";
 
+/// This installation's registry, as a node reaches it.
+#[derive(Clone, Debug)]
+pub struct OwnRegistry {
+    /// The control plane's endpoint by the name that the node has for it, without a slash at its end.
+    pub endpoint: String,
+    /// What else it is called.
+    pub hosts: Hosts,
+}
+
+impl OwnRegistry {
+    /// Whether an image lies there, whatever name of ours was written; AWS's for the account and region is one.
+    fn has(&self, image: &str, task: &Task) -> bool {
+        let aws_name = format!("{}.dkr.ecr.{}.amazonaws.com/", task.account, task.region);
+        image.starts_with(&aws_name) || self.hosts.has_image(image)
+    }
+}
+
 /// The order for `task`.
 ///
 /// # Errors
 /// A text for the task's stoppedReason when the rows do not make an order.
-pub fn task(view: &View, task: &Task, desired: DesiredStatus) -> Result<acs::Task, String> {
+pub fn task(view: &View, task: &Task, desired: DesiredStatus, own: &OwnRegistry) -> Result<acs::Task, String> {
     let key = key![&task.account, &task.region, &task.family, task.revision];
     let definition =
         view.get(TASK_DEFINITIONS, &key).ok_or("InternalError: the task definition is gone; register it again")?;
@@ -28,7 +47,7 @@ pub fn task(view: &View, task: &Task, desired: DesiredStatus) -> Result<acs::Tas
     Ok(acs::Task {
         arn: Some(task.arn().to_string()),
         task_cluster_arn: Some(state::Cluster::arn_of(&task.account, &task.region, &task.cluster).to_string()),
-        containers: Some(containers(task, definition, &document, &overrides)?),
+        containers: Some(containers(task, definition, &document, &overrides, own)?),
         desired_status: Some(desired.as_str().to_owned()),
         family: Some(task.family.clone()),
         overrides: Some(task.overrides.clone()),
@@ -60,6 +79,7 @@ fn containers(
     definition: &TaskDefinition,
     document: &Document,
     overrides: &TaskOverride,
+    own: &OwnRegistry,
 ) -> Result<Vec<acs::Container>, String> {
     let written = document.container_definitions.as_deref().unwrap_or_default();
     let overrides = overrides.container_overrides.as_deref().unwrap_or_default();
@@ -73,7 +93,7 @@ fn containers(
                 .find(|container| named(&container.name))
                 .ok_or_else(|| format!("InternalError: container {} is not in the definition", placed.name))?;
             let changed = overrides.iter().find(|change| named(&change.name)).unwrap_or(&nothing);
-            Merge { task, definition, placed, container, changed }.container()
+            Merge { task, definition, placed, container, changed, own }.container()
         })
         .collect()
 }
@@ -85,6 +105,7 @@ struct Merge<'a> {
     placed: &'a TaskContainer,
     container: &'a ContainerDefinition,
     changed: &'a ContainerOverride,
+    own: &'a OwnRegistry,
 }
 
 impl Merge<'_> {
@@ -111,10 +132,24 @@ impl Merge<'_> {
             docker_config: Some(self.docker_config()?),
             links: container.links.clone().filter(|links| !links.is_empty()),
             linux_parameters: machine::linux_parameters(container),
-            registry_authentication: registry(container.image.as_deref().unwrap_or_default()),
+            registry_authentication: self.registry(),
             stop_timeout: container.stop_timeout.map(i64::from),
+            start_timeout: container.start_timeout.map(i64::from),
+            depends_on: lifecycle::depends_on(container),
+            health_check_type: container.health_check.as_ref().map(|_| "docker".to_owned()),
+            restart_policy: container.restart_policy.as_ref().map(lifecycle::restart_policy),
             ..acs::Container::default()
         })
+    }
+
+    /// How to sign in where the image lies: in our registry, by the endpoint; an ECR host names account and region.
+    fn registry(&self) -> Option<acs::RegistryAuthenticationData> {
+        let image = self.container.image.as_deref().unwrap_or_default();
+        let (account, region) = (self.task.account.as_str(), self.task.region.as_str());
+        match self.own.has(image, self.task) {
+            true => Some(ecr(account, region, Some(self.own.endpoint.clone()))),
+            false => foreign(image),
+        }
     }
 
     /// The definition's variables, overridden by the run's.
@@ -131,6 +166,7 @@ impl Merge<'_> {
         let config = docker::Config {
             user: self.container.user.clone(),
             working_dir: self.container.working_directory.clone(),
+            healthcheck: self.container.health_check.as_ref().map(lifecycle::healthcheck),
             ..machine::config(self.container)
         };
         let host_config = docker::HostConfig {
@@ -168,18 +204,23 @@ fn port_mapping(port: &state::PortMapping) -> acs::PortMapping {
     }
 }
 
-/// How to sign in where the image lies: an ECR host names its account and region.
-fn registry(image: &str) -> Option<acs::RegistryAuthenticationData> {
+fn foreign(image: &str) -> Option<acs::RegistryAuthenticationData> {
     let host = image.split('/').next()?;
     let (account, rest) = host.split_once(".dkr.ecr.")?;
     let (region, _) = rest.split_once('.')?;
-    Some(acs::RegistryAuthenticationData {
+    Some(ecr(account, region, None))
+}
+
+/// `endpoint` is where to ask for a token, if not at AWS.
+fn ecr(account: &str, region: &str, endpoint: Option<String>) -> acs::RegistryAuthenticationData {
+    acs::RegistryAuthenticationData {
         r#type: Some("ecr".to_owned()),
         ecr_auth_data: Some(acs::EcrAuthData {
             registry_id: Some(account.to_owned()),
             region: Some(region.to_owned()),
+            endpoint_override: endpoint,
             ..acs::EcrAuthData::default()
         }),
         asm_auth_data: None,
-    })
+    }
 }

@@ -8,7 +8,7 @@
 //!                    note delivery     confirm what must stop
 //! ```
 
-use crate::payload;
+use crate::payload::{self, OwnRegistry};
 use base::{Names, Timestamp};
 use state::{CONTAINER_INSTANCES, ContainerInstance, DesiredStatus, TASKS, Task};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +86,7 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Session {
     node: Node,
+    registry: OwnRegistry,
     sequence: i64,
     /// Sent in this session, acknowledged or not: sent once a session.
     sent: BTreeMap<Order, Timestamp>,
@@ -95,9 +96,10 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(node: Node) -> Self {
+    pub fn new(node: Node, registry: OwnRegistry) -> Self {
         Self {
             node,
+            registry,
             sequence: 0,
             sent: BTreeMap::new(),
             unacknowledged: BTreeMap::new(),
@@ -133,7 +135,7 @@ impl Session {
         let (mut orders, mut tasks) = (Vec::new(), Vec::new());
         for task in self.tasks(view) {
             let Some(order) = wanted(task).filter(|order| !self.sent.contains_key(order)) else { continue };
-            match payload::task(view, task, order.desired) {
+            match payload::task(view, task, order.desired, &self.registry) {
                 Ok(message) => {
                     tasks.push(message);
                     self.sent.insert(order.clone(), now);

@@ -1,7 +1,8 @@
 //! A session's websocket: frames in, effects out.
 
 use crate::control::{Control, Link};
-use crate::session::{Effect, Input, Order, Session};
+use crate::session::{Delivered, Effect, Input, Session};
+use crate::story;
 use base::ApiError;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
@@ -10,14 +11,14 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use plan::task_state::{Observed, Report, reported};
-use state::{DesiredStatus, TASKS};
+use state::{DesiredStatus, Handover, TASKS};
 use std::time::Duration;
 use store::key;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use wire::acs::Frame;
+use wire::acs::{Frame, TaskEventsAck, TaskEventsMessage};
 
 /// How often a session looks at the state without being woken.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -100,6 +101,7 @@ async fn perform(control: &Control, session: &mut Session, input: Input, socket:
         match effect {
             Effect::Send(frame) => socket.send(Message::text(frame.to_text())).await?,
             Effect::Delivered(orders) => delivered(control, session, orders).await,
+            Effect::Told(message) => told(control, session, *message, socket).await?,
             Effect::Undeliverable { task, reason } => undeliverable(control, session, task, reason).await,
         }
     }
@@ -107,15 +109,16 @@ async fn perform(control: &Control, session: &mut Session, input: Input, socket:
 }
 
 /// Notes what the node acknowledged. If that fails the order goes out again at the next connect.
-async fn delivered(control: &Control, session: &Session, orders: Vec<Order>) {
+async fn delivered(control: &Control, session: &Session, orders: Vec<Delivered>) {
     let node = session.node().clone();
     let now = control.requests().now();
     let stored = control.requests().transact(move |tx| {
-        for order in &orders {
+        for Delivered { order, sent } in &orders {
+            let handover = Some(Handover { sent: *sent, acknowledged: now });
             tx.update(TASKS, &key![&node.account, &node.region, &node.cluster, &order.task], |task| {
                 match order.desired {
-                    DesiredStatus::Running => task.delivery.run_acknowledged = true,
-                    DesiredStatus::Stopped => task.delivery.stop_acknowledged = true,
+                    DesiredStatus::Running => (task.delivery.run_acknowledged, task.delivery.run) = (true, handover),
+                    DesiredStatus::Stopped => (task.delivery.stop_acknowledged, task.delivery.stop) = (true, handover),
                 }
                 task.times.connectivity.get_or_insert(now);
             });
@@ -124,6 +127,28 @@ async fn delivered(control: &Control, session: &Session, orders: Vec<Order>) {
     });
     if let Err(error) = stored.await {
         tracing::error!(%error, "an acknowledged order could not be noted; it will be sent again");
+    }
+}
+
+/// Keeps what the node tells, and says so; what could not be kept comes again with the next session.
+async fn told(
+    control: &Control,
+    session: &Session,
+    message: TaskEventsMessage,
+    socket: &mut Socket,
+) -> Result<(), Error> {
+    let ack = Frame::from(TaskEventsAck { origin: message.origin.clone(), sequence: message.sequence });
+    let node = session.node().clone();
+    let stored = control.requests().transact(move |tx| {
+        story::take(tx, &node, &message);
+        Ok(())
+    });
+    match stored.await {
+        Ok(()) => socket.send(Message::text(ack.to_text())).await,
+        Err(error) => {
+            tracing::error!(%error, "what a node told of its tasks could not be kept; it will tell it again");
+            Ok(())
+        }
     }
 }
 

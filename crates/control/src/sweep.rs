@@ -2,7 +2,7 @@
 
 use base::Timestamp;
 use request::Requests;
-use state::{DefinitionStatus, RUN_TOKENS, TASK_DEFINITIONS, TASKS, Task, TaskDefinition};
+use state::{DefinitionStatus, RUN_TOKENS, TASK_DEFINITIONS, TASK_EVENTS, TASKS, Task, TaskDefinition};
 use std::time::Duration;
 use store::{CHANGED_ROWS_MAX, Key, Tx, View, key};
 
@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub async fn run(requests: &Requests) {
     loop {
         let expired = Expired::of(&requests.view(), requests.now());
-        let full = expired.len() >= CHANGED_ROWS_MAX;
+        let full = expired.len() + 1 >= CHANGED_ROWS_MAX;
         let swept = requests.transact(move |tx| {
             expired.delete(tx);
             Ok(())
@@ -48,25 +48,28 @@ impl Expired {
             .scan(TASKS, &key![])
             .filter(|task| task.times.stopped.is_some_and(|at| over(at, STOPPED_TASK_TTL_MS)))
             .map(|task| key![&task.account, &task.region, &task.cluster, &task.id])
-            .take(CHANGED_ROWS_MAX)
+            // Each goes with its story.
+            .take(CHANGED_ROWS_MAX / 2)
             .collect();
+        let room = CHANGED_ROWS_MAX - 2 * tasks.len();
         let tokens: Vec<Key> = view
             .scan(RUN_TOKENS, &key![])
             .filter(|token| over(token.created_at, RUN_TOKEN_TTL_MS))
             .map(|token| key![&token.account, &token.region, &token.cluster, &token.token])
-            .take(CHANGED_ROWS_MAX - tasks.len())
+            .take(room)
             .collect();
-        let room = CHANGED_ROWS_MAX - tasks.len() - tokens.len();
+        let room = room - tokens.len();
         Self { definitions: unused_definitions(view).take(room).collect(), tasks, tokens }
     }
 
     fn len(&self) -> usize {
-        self.tasks.len() + self.tokens.len() + self.definitions.len()
+        2 * self.tasks.len() + self.tokens.len() + self.definitions.len()
     }
 
     fn delete(&self, tx: &mut Tx) {
         for key in &self.tasks {
             tx.delete(TASKS, key);
+            tx.delete(TASK_EVENTS, key);
         }
         for key in &self.tokens {
             tx.delete(RUN_TOKENS, key);

@@ -1,8 +1,11 @@
 //! What a node hears, as tables: rows and answers in, effects out.
 
-use crate::session::{Effect, HEARTBEAT_INTERVAL_MS, Input, Node, Order, Session};
+use crate::payload::OwnRegistry;
+use crate::session::{Delivered, Effect, HEARTBEAT_INTERVAL_MS, Input, Node, Order, Session};
 use crate::sweep::{Expired, STOPPED_TASK_TTL_MS};
 use base::{ApiError, Names, Timestamp};
+use request::Hosts;
+use serde_json::json;
 use state::{
     ContainerSpec, Delivery, DesiredStatus, LastStatus, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS,
     TASKS, Tags, Task, TaskContainer, TaskDefinition, TaskSpec, Timeline,
@@ -43,12 +46,13 @@ fn definition() -> TaskDefinition {
             task_role_arn: None,
             execution_role_arn: None,
             containers: Vec::<ContainerSpec>::new(),
+            needs: state::Needs::default(),
         },
         tags: Tags::new(),
     }
 }
 
-fn task(id: &str, desired: DesiredStatus, last: LastStatus) -> Task {
+pub(crate) fn task(id: &str, desired: DesiredStatus, last: LastStatus) -> Task {
     Task {
         account: "0".into(),
         region: "r".into(),
@@ -69,6 +73,7 @@ fn task(id: &str, desired: DesiredStatus, last: LastStatus) -> Task {
             image_digest: None,
             runtime_id: None,
             last: LastStatus::Pending,
+            health: None,
             exit_code: None,
             reason: None,
             bindings: vec![],
@@ -86,7 +91,9 @@ fn task(id: &str, desired: DesiredStatus, last: LastStatus) -> Task {
         memory_shown: None,
         times: Timeline::default(),
         stop_code: None,
+        because: String::new(),
         stopped_reason: None,
+        stopped_by: None,
         delivery: Delivery::default(),
         tags: Tags::new(),
         version: 1,
@@ -104,8 +111,10 @@ async fn view(tasks: Vec<Task>) -> View {
     store.view()
 }
 
-fn session() -> Session {
-    Session::new(Node { account: "0".into(), region: "r".into(), cluster: "c".into(), instance: "i".into() })
+pub(crate) fn session() -> Session {
+    let node = Node { account: "0".into(), region: "r".into(), cluster: "c".into(), instance: "i".into() };
+    let hosts = Hosts::new("0.0.0.0:4566".parse().expect("an address"));
+    Session::new(node, OwnRegistry { endpoint: "http://127.0.0.1:4570".into(), hosts })
 }
 
 /// One line for each effect.
@@ -140,10 +149,11 @@ fn shown(effects: &[Effect]) -> Vec<String> {
             "delivered {}",
             orders
                 .iter()
-                .map(|Order { task, desired }| format!("{task}={}", desired.as_str()))
+                .map(|Delivered { order: Order { task, desired }, .. }| format!("{task}={}", desired.as_str()))
                 .collect::<Vec<_>>()
                 .join(" ")
         ),
+        Effect::Told(message) => format!("told up to {}", message.sequence.unwrap_or_default()),
         Effect::Undeliverable { task, reason } => format!("undeliverable {task}: {reason}"),
     };
     effects.iter().map(line).collect()
@@ -236,6 +246,37 @@ async fn a_payload_merges_definition_overrides_and_placement() {
     let Some(Effect::Send(frame)) = effects.into_iter().next() else { panic!("a payload") };
     let text: serde_json::Value = serde_json::from_str(&frame.to_text()).expect("JSON");
     insta::assert_json_snapshot!(text["message"]["tasks"][0]);
+}
+
+/// Whatever name of ours an image has, its node finds it where it finds us.
+#[tokio::test]
+async fn an_image_of_ours_is_marked_with_the_endpoint() {
+    async fn check(image: &str, expect: serde_json::Value) {
+        let mut definition = definition();
+        let mut document: serde_json::Value = serde_json::from_str(&definition.document).expect("JSON");
+        document["containerDefinitions"][0]["image"] = image.into();
+        definition.document = document.to_string();
+        let store = Store::open(state::schema(), MemoryEngine::default()).expect("a store");
+        let stored = store.transact(move |tx| {
+            tx.put(TASK_DEFINITIONS, definition);
+            tx.put(TASKS, task("a", Running, LastStatus::Pending));
+            Ok::<_, ApiError>(())
+        });
+        stored.await.expect("stored");
+        let effects = turn(&mut session(), &store.view(), Input::Look, NOW);
+        let Some(Effect::Send(frame)) = effects.into_iter().next() else { panic!("a payload") };
+        let text: serde_json::Value = serde_json::from_str(&frame.to_text()).expect("JSON");
+        let told = &text["message"]["tasks"][0]["containers"][0];
+        assert_eq!(told["registryAuthentication"]["ecrAuthData"], expect, "{image}");
+        assert_eq!(told["image"], image);
+    }
+    let ours = json!({ "registryId": "0", "region": "r", "endpointOverride": "http://127.0.0.1:4570" });
+    check("192.0.2.2:4566/web:1", ours.clone()).await;
+    check("localhost:4566/web:1", ours.clone()).await;
+    check("0.dkr.ecr.r.amazonaws.com/web:1", ours).await;
+    check("1.dkr.ecr.r.amazonaws.com/web:1", json!({ "registryId": "1", "region": "r" })).await;
+    check("192.0.2.2:5000/web:1", serde_json::Value::Null).await;
+    check("busybox", serde_json::Value::Null).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Which nodes new tasks go to, or why none does.
 //!
-//! A node fits when it is ACTIVE, its agent is connected and it has the cpu,
-//! memory and host ports. Of those that fit, the one with the least of its
+//! A node fits when it is ACTIVE, its agent is connected, and it has the attributes,
+//! is what the constraints say, and has the cpu, memory and host ports. Of those that fit, the one with the least of its
 //! scarcer resource taken gets the task, then the one with fewer tasks, then
 //! the one whose id sorts first: the same rows always give the same answer.
 
+use crate::query::{Facts, Query};
 use crate::reservation::{add, fixed_ports, remaining, used};
 use state::{ContainerInstance, InstanceStatus, Resources, Task};
 
@@ -20,9 +21,21 @@ pub struct Candidate<'a> {
 
 /// `count` tasks, each in need of `demand`.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Request<'a> {
     pub count: usize,
     pub demand: Resources,
+    pub wants: Wants<'a>,
+}
+
+/// What an instance must be, beside large enough.
+#[derive(Clone, Debug, Default)]
+pub struct Wants<'a> {
+    /// Attributes by name, and by value where it matters.
+    pub attributes: &'a [(String, Option<String>)],
+    /// Constraints that must hold before a task is placed.
+    pub constraints: Vec<Query>,
+    /// The group that the tasks join.
+    pub group: &'a str,
 }
 
 /// The ids of the instances that take a task, one entry a task; fewer than
@@ -30,6 +43,8 @@ pub struct Request {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     pub placed: Vec<String>,
+    /// Why each went where it did: what its instance was like before it.
+    pub because: Vec<String>,
     pub refusals: Vec<Refusal>,
 }
 
@@ -44,6 +59,8 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     Agent,
+    Attribute,
+    MemberOf,
     Cpu,
     Memory,
     Ports,
@@ -54,6 +71,8 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Agent => "AGENT",
+            Self::Attribute => "ATTRIBUTE",
+            Self::MemberOf => "MemberOf placement constraint unsatisfied.",
             Self::Cpu => "RESOURCE:CPU",
             Self::Memory => "RESOURCE:MEMORY",
             Self::Ports => "RESOURCE:PORTS",
@@ -70,22 +89,24 @@ pub struct NoInstances;
 ///
 /// # Errors
 /// [`NoInstances`] when no candidate is ACTIVE.
-pub fn place(candidates: &[Candidate], request: &Request) -> Result<Placement, NoInstances> {
+pub fn place<'a>(candidates: &[Candidate<'a>], request: &Request<'a>) -> Result<Placement, NoInstances> {
     let active = candidates.iter().filter(|candidate| candidate.instance.status == InstanceStatus::Active);
-    let mut nodes: Vec<Node> = active.map(Node::new).collect();
+    let mut nodes: Vec<Node> = active.map(|candidate| Node::new(candidate, &request.wants)).collect();
     if nodes.is_empty() {
         return Err(NoInstances);
     }
     let mut placement = Placement::default();
     for _ in 0..request.count {
-        let fitting = nodes.iter_mut().filter(|node| node.lacks(&request.demand).is_none());
-        match fitting.min_by_key(|node| node.load()) {
+        let fits = |node: &Node| node.lacks(request).is_none();
+        let (fit, all) = (nodes.iter().filter(|node| fits(node)).count(), nodes.len());
+        match nodes.iter_mut().filter(|node| fits(node)).min_by_key(|node| node.load()) {
             Some(node) => {
-                node.take(&request.demand);
+                placement.because.push(node.because(fit, all));
+                node.take(request);
                 placement.placed.push(node.instance.id.clone());
             }
             None => {
-                placement.refusals = nodes.iter().filter_map(|node| node.refusal(&request.demand)).collect();
+                placement.refusals = nodes.iter().filter_map(|node| node.refusal(request)).collect();
                 break;
             }
         }
@@ -93,27 +114,40 @@ pub fn place(candidates: &[Candidate], request: &Request) -> Result<Placement, N
     Ok(placement)
 }
 
+/// Why `candidate` cannot take one task, wherever it would be placed otherwise.
+pub fn refusal(candidate: &Candidate, request: &Request) -> Option<Reason> {
+    Node::new(candidate, &request.wants).lacks(request)
+}
+
 /// A candidate as the placement fills it.
 struct Node<'a> {
     instance: &'a ContainerInstance,
+    has_attributes: bool,
+    /// What constraints ask about, if there are any.
+    facts: Option<Facts<'a>>,
     used: Resources,
     reserved_ports: usize,
     tasks: usize,
 }
 
 impl<'a> Node<'a> {
-    fn new(candidate: &Candidate<'a>) -> Self {
+    fn new(candidate: &Candidate<'a>, wants: &Wants) -> Self {
         let Candidate { instance, tasks } = candidate;
         let own_ports = instance.registered.ports_tcp.len() + instance.registered.ports_udp.len();
+        let has = |(name, value): &(String, Option<String>)| instance.has_attribute(name, value.as_deref());
         Self {
             instance,
+            has_attributes: wants.attributes.iter().all(has),
+            facts: (!wants.constraints.is_empty()).then(|| Facts::of(instance, tasks)),
             used: used(tasks.iter().copied()),
             reserved_ports: own_ports + fixed_ports(tasks.iter().copied()),
             tasks: tasks.iter().filter(|task| task.holds_resources()).count(),
         }
     }
 
-    fn lacks(&self, demand: &Resources) -> Option<Reason> {
+    fn lacks(&self, request: &Request) -> Option<Reason> {
+        let Request { demand, wants, .. } = request;
+        let holds = |facts: &Facts| wants.constraints.iter().all(|constraint| constraint.holds(facts));
         let left = remaining(self.instance, &self.used);
         let ports = demand.ports_tcp.len() + demand.ports_udp.len();
         let port_taken =
@@ -121,6 +155,8 @@ impl<'a> Node<'a> {
         let too_many_ports = ports > 0 && self.reserved_ports + ports > RESERVED_PORTS_MAX;
         let lacks = [
             (Reason::Agent, !self.instance.agent_connected),
+            (Reason::Attribute, !self.has_attributes),
+            (Reason::MemberOf, !self.facts.as_ref().is_none_or(holds)),
             (Reason::Cpu, demand.cpu > left.cpu),
             (Reason::Memory, demand.memory_mib > left.memory_mib),
             (Reason::Ports, port_taken || too_many_ports),
@@ -128,7 +164,11 @@ impl<'a> Node<'a> {
         lacks.into_iter().find_map(|(reason, applies)| applies.then_some(reason))
     }
 
-    fn take(&mut self, demand: &Resources) {
+    fn take(&mut self, request: &Request<'a>) {
+        let demand = &request.demand;
+        if let Some(facts) = &mut self.facts {
+            facts.groups.insert(request.wants.group);
+        }
         add(&mut self.used, demand);
         self.reserved_ports += demand.ports_tcp.len() + demand.ports_udp.len();
         self.tasks += 1;
@@ -142,9 +182,19 @@ impl<'a> Node<'a> {
         (cpu.max(memory), self.tasks, &self.instance.id)
     }
 
-    fn refusal(&self, demand: &Resources) -> Option<Refusal> {
+    fn because(&self, fit: usize, all: usize) -> String {
+        let percent = |used: u32, whole: u32| u64::from(used) * 100 / u64::from(whole.max(1));
+        let cpu = percent(self.used.cpu, self.instance.registered.cpu);
+        let memory = percent(self.used.memory_mib, self.instance.registered.memory_mib);
+        let least =
+            if fit == 1 { "it alone has room".to_owned() } else { format!("the least loaded of {fit} with room") };
+        let tasks = self.tasks;
+        format!("{least}, of {all} active: {cpu} % of its cpu and {memory} % of its memory were taken by {tasks} tasks")
+    }
+
+    fn refusal(&self, request: &Request) -> Option<Refusal> {
         let instance = self.instance.arn().to_string();
-        self.lacks(demand).map(|reason| Refusal { instance, reason })
+        self.lacks(request).map(|reason| Refusal { instance, reason })
     }
 }
 

@@ -73,6 +73,13 @@ impl ContainerInstance {
         agent.chain(custom).collect()
     }
 
+    /// Whether it has an attribute, and that value if one is wanted.
+    pub fn has_attribute(&self, name: &str, value: Option<&str>) -> bool {
+        let of_agent = || self.agent_attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let found = self.custom_attributes.get(name).or_else(of_agent);
+        found.is_some_and(|found| value.is_none() || found.as_deref() == value)
+    }
+
     /// The value of an attribute that has one.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         match self.custom_attributes.get(name) {

@@ -27,6 +27,7 @@ mod run_token;
 mod tag;
 mod task;
 mod task_definition;
+mod task_events;
 mod upload;
 
 pub use access_key::{ACCESS_KEYS, AccessKey, KeyOwner};
@@ -41,11 +42,12 @@ pub use outbox::{OUTBOX, OutboxKind, OutboxRow};
 pub use repository::{REPOSITORIES, Repository, TagMutability};
 pub use run_token::{RUN_TOKENS, RunToken};
 pub use tag::{IMAGE_TAGS, ImageTag};
-pub use task::{Delivery, LastStatus, NetworkBinding, TASKS, Task, TaskContainer, TaskLog, Timeline};
+pub use task::{Delivery, Handover, Health, LastStatus, NetworkBinding, TASKS, Task, TaskContainer, TaskLog, Timeline};
 pub use task_definition::{
-    ContainerSpec, DefinitionStatus, FAMILIES, Family, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS,
+    ContainerSpec, DefinitionStatus, FAMILIES, Family, Needs, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS,
     TaskDefinition, TaskSpec,
 };
+pub use task_events::{TASK_EVENTS, TASK_EVENTS_MAX, TaskEvent, TaskEvents};
 pub use upload::{UPLOADS, Upload};
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,7 @@ pub fn schema() -> Schema {
         .with(TASK_DEFINITIONS)
         .with(FAMILIES)
         .with(TASKS)
+        .with(TASK_EVENTS)
         .with(CONTAINER_INSTANCES)
         .with(RUN_TOKENS)
         .with(ACCOUNT_SETTINGS)

@@ -34,8 +34,12 @@ pub struct Task {
     pub cpu_shown: Option<String>,
     pub memory_shown: Option<String>,
     pub times: Timeline,
+    /// Why it was placed there: what placement saw.
+    pub because: String,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
+    /// The principal's ARN that asked to stop it.
+    pub stopped_by: Option<String>,
     pub delivery: Delivery,
     pub tags: Tags,
     /// One more for each change that makes an event.
@@ -69,6 +73,31 @@ impl LastStatus {
     }
 }
 
+/// A container's health, as the checks of its definition have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Health {
+    /// No check decided it yet.
+    #[default]
+    Unknown,
+    Healthy,
+    Unhealthy,
+}
+
+impl Health {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Healthy => "HEALTHY",
+            Self::Unhealthy => "UNHEALTHY",
+        }
+    }
+
+    /// Reads the wire's words.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Unknown, Self::Healthy, Self::Unhealthy].into_iter().find(|health| health.as_str() == text)
+    }
+}
+
 /// When a task reached its stations; absent until it did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
@@ -93,6 +122,8 @@ pub struct TaskContainer {
     pub runtime_id: Option<String>,
     /// PENDING, RUNNING or STOPPED: all that a node reports of a container.
     pub last: LastStatus,
+    /// None for a container whose definition has no health check.
+    pub health: Option<Health>,
     pub exit_code: Option<i32>,
     pub reason: Option<String>,
     pub bindings: Vec<NetworkBinding>,
@@ -139,6 +170,15 @@ pub struct TaskLog {
 pub struct Delivery {
     pub run_acknowledged: bool,
     pub stop_acknowledged: bool,
+    /// When each order was sent and acknowledged.
+    pub run: Option<Handover>,
+    pub stop: Option<Handover>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    pub sent: Timestamp,
+    pub acknowledged: Timestamp,
 }
 
 impl Task {
@@ -153,6 +193,18 @@ impl Task {
     /// What the indexes by instance find it under.
     fn place(&self) -> Option<Key> {
         self.instance.as_ref().map(|instance| key![self.account, self.region, self.cluster, instance])
+    }
+
+    /// The task's health, of its essential containers with a health check: UNHEALTHY before UNKNOWN before HEALTHY
+    /// (Amazon ECS API reference, HealthCheck).
+    pub fn health(&self) -> Health {
+        let checked = || self.containers.iter().filter(|container| container.essential).filter_map(|it| it.health);
+        [Health::Unhealthy, Health::Unknown].into_iter().find(|health| checked().any(|it| it == *health)).unwrap_or(
+            match checked().next() {
+                Some(_) => Health::Healthy,
+                None => Health::Unknown,
+            },
+        )
     }
 
     /// True while it holds room on its node.

@@ -53,6 +53,16 @@ pub struct TaskSpec {
     pub task_role_arn: Option<String>,
     pub execution_role_arn: Option<String>,
     pub containers: Vec<ContainerSpec>,
+    pub needs: Needs,
+}
+
+/// What an instance must be to take the task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Needs {
+    /// Attributes by name, and by value where it matters.
+    pub attributes: Vec<(String, Option<String>)>,
+    /// Expressions of the cluster query language.
+    pub constraints: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,6 +70,8 @@ pub struct ContainerSpec {
     pub name: String,
     pub image: String,
     pub essential: bool,
+    /// It has a health check, whose results are shown.
+    pub health_checked: bool,
     /// CPU units; 0 when not given.
     pub cpu: u32,
     /// Hard limit, MiB.

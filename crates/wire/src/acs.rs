@@ -91,6 +91,13 @@ frames! {
     /// Control plane to node: connect again.
     CloseMessage,
     ErrorMessage,
+    /// Extension, control plane to node: [`TaskEventsMessage`] is welcome. Only nodes that show a `longshore.`
+    /// attribute hear it, and only who heard it sends any.
+    TaskEventsRequest,
+    /// Extension, node to control plane: what happened to its tasks, batched.
+    TaskEventsMessage,
+    /// Extension, control plane to node: all events up to this sequence are kept.
+    TaskEventsAck,
 }
 
 #[derive(Deserialize)]
@@ -212,6 +219,42 @@ messages! { "camelCase";
 
     ErrorMessage {
         message: String,
+    }
+
+    TaskEventsRequest {
+        message_id: String,
+    }
+
+    TaskEventsMessage {
+        /// Of this life of the agent: another begins to count anew.
+        origin: String,
+        /// The last event's; they are numbered without gaps.
+        sequence: i64,
+        events: Vec<TaskEvent>,
+    }
+
+    TaskEventsAck {
+        origin: String,
+        sequence: i64,
+    }
+
+    /// Something that happened to a task.
+    TaskEvent {
+        task_arn: String,
+        at: i64,
+        /// Such as `PULLED` or `EXITED`.
+        kind: String,
+        container: String,
+        /// For people, in full.
+        text: String,
+        exit_code: i64,
+        /// Number of the signal that ended the process.
+        signal: i64,
+        out_of_memory: bool,
+        /// `HEALTHY`, `UNHEALTHY` or `UNKNOWN`: what the container's health became.
+        health: String,
+        /// Fetched from a registry.
+        bytes: i64,
     }
 
     Task {

@@ -12,10 +12,13 @@ mod ecs;
 #[path = "models/gen/logs.rs"]
 mod logs;
 #[rustfmt::skip]
+#[path = "models/gen/longshore.rs"]
+mod longshore;
+#[rustfmt::skip]
 #[path = "models/gen/sts.rs"]
 mod sts;
 
-static SERVICES: &[&Service] = &[&ecr::SERVICE, &ecs::SERVICE, &logs::SERVICE, &sts::SERVICE];
+static SERVICES: &[&Service] = &[&ecr::SERVICE, &ecs::SERVICE, &logs::SERVICE, &longshore::SERVICE, &sts::SERVICE];
 
 /// Every service, sorted by name.
 pub fn services() -> &'static [&'static Service] {
@@ -34,7 +37,7 @@ mod tests {
     #[test]
     fn every_operation_of_the_public_models_is_there() {
         let counts: Vec<_> = services().iter().map(|service| (service.name, service.operations.len())).collect();
-        assert_eq!(counts, [("ecr", 62), ("ecs", 88), ("logs", 118), ("sts", 11)]);
+        assert_eq!(counts, [("ecr", 62), ("ecs", 88), ("logs", 118), ("longshore", 1), ("sts", 11)]);
     }
 
     #[test]

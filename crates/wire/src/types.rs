@@ -19,6 +19,9 @@ pub mod ecs;
 #[path = "types/gen/logs.rs"]
 pub mod logs;
 #[rustfmt::skip]
+#[path = "types/gen/longshore.rs"]
+pub mod longshore;
+#[rustfmt::skip]
 #[path = "types/gen/sts.rs"]
 pub mod sts;
 

@@ -49,6 +49,7 @@ pub static OPERATIONS: &[Entry] = &[
     tx!(ecs, register_container_instance, "RegisterContainerInstance"),
     tx!(ecs, register_task_definition, "RegisterTaskDefinition"),
     tx!(ecs, run_task, "RunTask"),
+    tx!(ecs, start_task, "StartTask"),
     tx!(ecs, stop_task, "StopTask"),
     tx!(ecs, submit_container_state_change, "SubmitContainerStateChange"),
     tx!(ecs, submit_task_state_change, "SubmitTaskStateChange"),

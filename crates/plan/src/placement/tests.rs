@@ -1,4 +1,5 @@
-use super::{Candidate, NoInstances, Placement, RESERVED_PORTS_MAX, Request, place};
+use super::{Candidate, NoInstances, Placement, RESERVED_PORTS_MAX, Request, Wants, place};
+use crate::query::Query;
 use crate::testing::{instance, ports, task};
 use insta::assert_snapshot;
 use proptest::collection::vec;
@@ -46,7 +47,7 @@ fn placed(text: &str) -> String {
     let run = lines.iter().find(|line| line.starts_with("run")).expect("a run line");
     let count = run.split_whitespace().nth(1).expect("a count").parse().expect("a count");
     let demand = crate::reservation::demand(&demanding(run));
-    match place(&candidates, &Request { count, demand }) {
+    match place(&candidates, &Request { count, demand, wants: Wants::default() }) {
         Ok(placement) => show(&placement),
         Err(error) => error.to_string(),
     }
@@ -119,8 +120,35 @@ fn only_connected_active_nodes_take_tasks() {
 fn a_refusal_names_the_instance_by_arn() {
     let node = ContainerInstance { agent_connected: false, ..instance("0123", 1, 1) };
     let candidates = [Candidate { instance: &node, tasks: Vec::new() }];
-    let placement = place(&candidates, &Request { count: 1, demand: Resources::default() }).expect("an instance");
+    let placement = place(&candidates, &Request { count: 1, demand: Resources::default(), wants: Wants::default() })
+        .expect("an instance");
     assert_snapshot!(placement.refusals[0].instance, @"arn:aws:ecs:us-east-1:000000000000:container-instance/default/0123");
+}
+
+#[test]
+fn attributes_and_constraints_are_wanted_of_an_instance() {
+    let mut nodes = [instance("a", 100, 100), instance("b", 100, 100)];
+    nodes[0].agent_attributes = vec![("gpu".into(), None), ("arch".into(), Some("arm64".into()))];
+    nodes[1].custom_attributes.insert("arch".into(), Some("x86_64".into()));
+    let candidates: Vec<Candidate> = nodes.iter().map(|instance| Candidate { instance, tasks: Vec::new() }).collect();
+    let check = |attributes: &[(&str, Option<&str>)], constraint: &str, expect: &str| {
+        let attributes: Vec<_> =
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
+        let constraints = Query::parse(constraint).into_iter().collect();
+        let wants = Wants { attributes: &attributes, constraints, group: "family:web" };
+        let placement = place(&candidates, &Request { count: 2, demand: Resources::default(), wants }).expect("nodes");
+        let refusals = placement.refusals.iter().map(|refusal| refusal.reason.as_str().to_owned());
+        assert_eq!(placement.placed.into_iter().chain(refusals).collect::<Vec<_>>().join(" "), expect);
+    };
+    check(&[("gpu", None)], "", "a a");
+    check(&[("arch", Some("x86_64"))], "", "b b");
+    check(&[("arch", None)], "", "a b");
+    check(&[("none", None)], "", "ATTRIBUTE ATTRIBUTE");
+    check(&[], "attribute:arch == arm64", "a a");
+    check(&[], "not(task:group == family:web)", "a b");
+    let no = "MemberOf placement constraint unsatisfied.";
+    check(&[("gpu", None)], "attribute:arch == x86_64", &format!("{no} ATTRIBUTE"));
+    check(&[("gpu", None)], "not(task:group == family:web)", &format!("a {no} ATTRIBUTE"));
 }
 
 prop_compose! {
@@ -171,7 +199,7 @@ proptest! {
         for (count, demand) in requests {
             let here = |node: &ContainerInstance| tasks.get(&node.id).into_iter().flatten().collect();
             let candidates: Vec<Candidate> = nodes.iter().map(|node| Candidate { instance: node, tasks: here(node) }).collect();
-            let placement = place(&candidates, &Request { count, demand: demand.clone() });
+            let placement = place(&candidates, &Request { count, demand: demand.clone(), wants: Wants::default() });
             prop_assert_ne!(&placement, &Err(NoInstances));
             let placement = placement.expect("there are instances");
             let full = placement.placed.len() == count;

@@ -6,9 +6,11 @@
 mod capability;
 mod container;
 mod fargate;
+mod lifecycle;
 pub(crate) mod limits;
 mod links;
 mod logs;
+mod needs;
 mod ports;
 mod runtime;
 mod sizes;
@@ -17,14 +19,17 @@ use crate::errors::{DefinitionError, EcsError};
 use crate::names::{NAME_CHARS_MAX, is_plain};
 use crate::{roles, supported};
 use limits::{CONTAINERS_MAX, DEFINITION_BYTES_MAX};
-use state::{ContainerSpec, NetworkMode, TaskSpec};
+use state::{ContainerSpec, Needs, NetworkMode, TaskSpec};
 use std::collections::BTreeSet;
-use wire::types::ecs::{Attribute, ContainerDefinition, RegisterTaskDefinitionRequest, TaskDefinition};
+use wire::types::ecs::{
+    Attribute, ContainerDefinition, RegisterTaskDefinitionRequest, RuntimePlatform, TaskDefinition,
+    TaskDefinitionPlacementConstraint,
+};
 
 pub(crate) use sizes::{cpu_units, memory_mib};
 
 /// Members of RegisterTaskDefinition that mean something here.
-const SUPPORTED: [&str; 11] = [
+const SUPPORTED: [&str; 13] = [
     "family",
     "taskRoleArn",
     "executionRoleArn",
@@ -36,6 +41,8 @@ const SUPPORTED: [&str; 11] = [
     "tags",
     "pidMode",
     "ipcMode",
+    "runtimePlatform",
+    "placementConstraints",
 ];
 
 /// What is stored of a definition.
@@ -51,8 +58,10 @@ pub(crate) struct Normal {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     pub account: &'a str,
-    /// Host and port of the registry: images there are ECR images.
-    pub registry_host: &'a str,
+    /// Nodes are of the region that their tasks are.
+    pub region: &'a str,
+    /// Of our registry: images there are ECR images.
+    pub hosts: &'a request::Hosts,
 }
 
 /// Checks and fills in `input`. Its tags are the operation's affair.
@@ -66,21 +75,30 @@ pub(crate) fn normalise(input: RegisterTaskDefinitionRequest, place: Place) -> R
         task_role_arn: roles::arn(place.account, input.task_role_arn.as_deref())?,
         execution_role_arn: roles::arn(place.account, input.execution_role_arn.as_deref())?,
         containers: Vec::new(),
+        needs: Needs::default(),
     };
-    let shared = Shared { pid: input.pid_mode, ipc: input.ipc_mode };
+    needs::check(input.runtime_platform.as_ref(), input.placement_constraints.as_deref().unwrap_or_default())?;
+    let (platform, constraints) = (input.runtime_platform, input.placement_constraints.unwrap_or_default());
+    let shared = Shared { pid: input.pid_mode, ipc: input.ipc_mode, platform, constraints };
     let machine = runtime::Task { network: spec.network_mode, ipc_of_host: shared.ipc.as_deref() == Some("host") };
     let (definitions, containers) = containers(input.container_definitions, &spec, machine)?;
     links::check(&definitions, spec.network_mode)?;
+    lifecycle::check_order(&definitions)?;
     let spec = TaskSpec { containers, ..spec };
     check_containers(&spec)?;
+    logs::check_region(&spec.containers, place.region)?;
     let required = input.requires_compatibilities.unwrap_or_default();
     check_compatibilities(&required, &spec, &definitions, &shared)?;
     let document = document(&input.family, definitions, required, &spec, shared, place)?;
+    let spec = TaskSpec { needs: needs::of(&document)?, ..spec };
     Ok(Normal { family: input.family, document, spec })
 }
 
 /// Namespaces that a task's containers share with one another or the host; none are each container's own.
+/// And what the machine must be.
 struct Shared {
+    platform: Option<RuntimePlatform>,
+    constraints: Vec<TaskDefinitionPlacementConstraint>,
     pid: Option<String>,
     ipc: Option<String>,
 }
@@ -182,7 +200,8 @@ fn document(
         execution_role_arn: spec.execution_role_arn.clone(),
         network_mode: Some(spec.network_mode.as_str().to_owned()),
         volumes: Some(Vec::new()),
-        placement_constraints: Some(Vec::new()),
+        placement_constraints: Some(shared.constraints),
+        runtime_platform: shared.platform,
         requires_attributes: Some(attributes.into_iter().map(attribute).collect()),
         requires_compatibilities: (!required.is_empty()).then_some(required),
         cpu: spec.cpu.map(|units| units.to_string()),

@@ -8,7 +8,7 @@ use auth::Check;
 use base::ApiError;
 use plan::task_state::{Observed, Report, StopCode, reported, stopped_by};
 use request::{Caller, Checks, Cx};
-use state::{CONTAINER_INSTANCES, InstanceStatus, TASKS, Task};
+use state::{CONTAINER_INSTANCES, DesiredStatus, InstanceStatus, TASKS, Task};
 use store::{Tx, View};
 use wire::types::ecs::{DeregisterContainerInstanceRequest, DeregisterContainerInstanceResponse};
 
@@ -51,6 +51,9 @@ pub fn run(
 fn ended(task: &Task, cx: &Cx) -> Task {
     let instance = task.instance.as_deref().unwrap_or_default();
     let reason = format!("Container instance {instance} was deregistered by force.");
-    let stopping = stopped_by(task, StopCode::UserInitiated, &reason, cx.now);
+    let mut stopping = stopped_by(task, StopCode::UserInitiated, &reason, cx.now);
+    if task.desired == DesiredStatus::Running {
+        stopping.stopped_by = Some(cx.caller.principal.arn());
+    }
     reported(&stopping, &Report { status: Some(Observed::Stopped), ..Report::default() }, cx.now)
 }

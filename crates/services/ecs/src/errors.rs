@@ -127,6 +127,8 @@ pub enum EcsError {
     NetworkConfigurationNotValid,
     #[error("Override for container named {0} is not a container in the TaskDefinition.")]
     OverrideUnknown(String),
+    #[error("name cannot be blank.")]
+    OverrideNameless,
     #[error("Overrides name the container {0} more than once. Put them together.")]
     OverrideTwice(String),
     #[error("Invalid override of '{member}' for container '{container}'. It must be at least {least}.")]
@@ -139,6 +141,9 @@ pub enum EcsError {
         "The client token was used with other parameters before. Repeat the first request unchanged, or use another token."
     )]
     TokenConflict { tasks: Vec<String> },
+
+    #[error("Invalid expression '{text}': {error}.")]
+    Expression { text: String, error: plan::query::QueryError },
 
     // Agents' reports
     #[error("Invalid status '{0}'. Use PENDING, RUNNING or STOPPED.")]

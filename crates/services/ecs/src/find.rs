@@ -6,7 +6,7 @@ use state::{
     CLUSTERS, CONTAINER_INSTANCES, Cluster, ClusterStatus, ContainerInstance, TASK_DEFINITIONS, TASKS, Task,
     TaskDefinition,
 };
-use store::{View, key};
+use store::{Tx, View, key};
 
 /// A cluster, INACTIVE ones too.
 pub(crate) fn cluster<'a>(view: &'a View, scope: Scope, name: &str) -> Result<&'a Cluster, EcsError> {
@@ -42,6 +42,13 @@ pub(crate) fn instance<'a>(
 ) -> Option<&'a ContainerInstance> {
     let row = view.get(CONTAINER_INSTANCES, &key![scope.account, scope.region, cluster, member.id]);
     row.filter(|row| row.arn().to_string() == member.arn)
+}
+
+/// Counts a change of what is left of the task's instance.
+pub(crate) fn touch_instance(tx: &mut Tx, task: &Task) {
+    let Some(instance) = &task.instance else { return };
+    let key = key![task.account, task.region, task.cluster, instance];
+    tx.update(CONTAINER_INSTANCES, &key, |row| row.version += 1);
 }
 
 /// The tasks that hold room on `instance`.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`errors`] | every error, its code and text |
 //! | `names`, `find` | how callers name things, and the rows behind the names |
+//! | `constraints` | placement constraints of definitions and calls |
 //! | `definition`, `overrides` | task definitions as they are registered, and as a run changes them |
 //! | `attributes` | attributes that users give container instances |
 //! | `cluster_settings` | what clusters are set to |
@@ -17,6 +18,7 @@
 
 mod attributes;
 mod cluster_settings;
+mod constraints;
 mod definition;
 pub mod errors;
 mod find;
@@ -57,6 +59,7 @@ pub mod put_attributes;
 pub mod register_container_instance;
 pub mod register_task_definition;
 pub mod run_task;
+pub mod start_task;
 pub mod stop_task;
 pub mod submit_container_state_change;
 pub mod submit_task_state_change;

@@ -1,13 +1,13 @@
 //! ListContainerInstances: ARNs of a cluster's nodes, without deregistered ones.
 
-use crate::errors::EcsError;
-use crate::find;
 use crate::names::Scope;
 use crate::paging::Page;
+use crate::{constraints, find};
 use auth::Check;
 use base::ApiError;
+use plan::query::Facts;
 use request::{Caller, Checks, Cx};
-use state::{CONTAINER_INSTANCES, ContainerInstance, InstanceStatus};
+use state::{CONTAINER_INSTANCES, ContainerInstance};
 use store::{View, key};
 use wire::types::ecs::{ListContainerInstancesRequest, ListContainerInstancesResponse};
 
@@ -25,15 +25,18 @@ pub fn run(
     let scope = Scope::from(&cx.caller);
     let cluster = scope.cluster(input.cluster.as_deref())?;
     find::cluster(view, scope, cluster)?;
-    if input.filter.as_ref().is_some_and(|filter| !filter.is_empty()) {
-        return Err(EcsError::FieldNotSupported("filter".to_owned()).into());
-    }
+    let filter = input.filter.as_deref().filter(|filter| !filter.is_empty()).map(constraints::query).transpose()?;
     let page = Page::new(input.max_results, input.next_token.as_deref())?;
     let all = key![scope.account, scope.region, cluster];
-    let fits = |row: &&ContainerInstance| match input.status.as_deref() {
-        None => row.status != InstanceStatus::Inactive,
+    let has_status = |row: &ContainerInstance| match input.status.as_deref() {
+        None => row.is_registered(),
         Some(status) => row.status.as_str() == status,
     };
+    let meant = |row: &ContainerInstance| {
+        let tasks = || find::tasks_on(view, row).collect::<Vec<_>>();
+        filter.as_ref().is_none_or(|filter| filter.holds(&Facts::of(row, &tasks())))
+    };
+    let fits = |row: &&ContainerInstance| has_status(row) && meant(row);
     let rows = view.scan_after(CONTAINER_INSTANCES, &all, &page.start(&all)).filter(fits);
     let (rows, next_token) = page.cut(rows, |row| row.id.clone());
     let arns = rows.into_iter().map(|row| row.arn().to_string()).collect();

@@ -68,9 +68,11 @@ fn check(given: &TaskOverride, spec: &TaskSpec) -> Result<(), EcsError> {
         return Err(EcsError::Long { what: "overrides", most: OVERRIDES_CHARS_MAX });
     }
     let mut seen = BTreeSet::new();
-    for (at, change) in given.container_overrides.iter().flatten().enumerate() {
+    // "An empty container override can be passed in" (Amazon ECS API reference, ContainerOverride).
+    let said = |(_, change): &(usize, &ContainerOverride)| **change != ContainerOverride::default();
+    for (at, change) in given.container_overrides.iter().flatten().enumerate().filter(said) {
         supported::only(change, &SUPPORTED_OF_CONTAINER, &format!("overrides.containerOverrides[{at}]."))?;
-        let name = change.name.clone().unwrap_or_default();
+        let name = change.name.clone().filter(|name| !name.is_empty()).ok_or(EcsError::OverrideNameless)?;
         if !spec.containers.iter().any(|container| container.name == name) {
             return Err(EcsError::OverrideUnknown(name));
         }
@@ -106,6 +108,7 @@ fn container(spec: &ContainerSpec, change: &ContainerOverride) -> Result<TaskCon
         image_digest: None,
         runtime_id: None,
         last: LastStatus::Pending,
+        health: spec.health_checked.then(Default::default),
         exit_code: None,
         reason: None,
         bindings: Vec::new(),

@@ -29,7 +29,7 @@ pub fn run(
     cx: &mut Cx,
 ) -> Result<RegisterTaskDefinitionResponse, ApiError> {
     let tags = tags::read(input.tags.take())?;
-    let place = Place { account: cx.account(), registry_host: &cx.installation.registry_host };
+    let place = Place { account: cx.account(), region: cx.region(), hosts: &cx.installation.hosts };
     let normal = definition::normalise(input, place)?;
     let (account, region) = (cx.account().to_owned(), cx.region().to_owned());
     let row = TaskDefinition {

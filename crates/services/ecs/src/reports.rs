@@ -35,7 +35,11 @@ pub(crate) fn submit(
     let scope = Scope::from(&cx.caller);
     let row = find::one_task(tx, scope, scope.cluster(cluster)?, named(task)?)?;
     let next = reported(row, report, cx.now);
+    let gives_room = row.holds_resources() && !next.holds_resources();
     if next != *row {
+        if gives_room {
+            find::touch_instance(tx, &next);
+        }
         tx.put(TASKS, next);
     }
     Ok(())

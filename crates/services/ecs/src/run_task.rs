@@ -3,18 +3,18 @@
 use crate::errors::EcsError;
 use crate::names::{NAME_CHARS_MAX, Scope, is_plain};
 use crate::overrides::{self, Launch};
-use crate::{find, roles, show, supported, tags};
+use crate::{constraints, find, roles, show, supported, tags};
 use auth::Check;
 use base::ApiError;
 use oci::Digest;
-use plan::placement::{self, Candidate, Placement};
+use plan::placement::{self, Candidate, Placement, Wants};
 use request::{Caller, Checks, Cx};
 use state::{
     CONTAINER_INSTANCES, Delivery, DesiredStatus, LastStatus, NetworkMode, RUN_TOKENS, RunToken, TASKS, Tags, Task,
     TaskDefinition, Timeline,
 };
 use store::{Tx, View, key};
-use wire::types::ecs::{RunTaskRequest, RunTaskResponse};
+use wire::types::ecs::{RunTaskRequest, RunTaskResponse, TaskOverride};
 
 /// Tasks of one call (Amazon ECS service quotas).
 pub(crate) const COUNT_MAX: usize = 10;
@@ -23,11 +23,14 @@ pub(crate) const COUNT_MAX: usize = 10;
 const STARTED_BY_CHARS_MAX: usize = 128;
 const TOKEN_CHARS_MAX: usize = 64;
 
+/// Characters of `referenceId` (Amazon ECS API reference, RunTask). It is kept by the audit record alone.
+const REFERENCE_CHARS_MAX: usize = 1024;
+
 /// The only launch type so far.
 const EC2: &str = "EC2";
 
 /// Members of the request that mean something here; the network configuration is refused in its own words.
-const SUPPORTED: [&str; 12] = [
+const SUPPORTED: [&str; 14] = [
     "cluster",
     "count",
     "enableECSManagedTags",
@@ -35,7 +38,9 @@ const SUPPORTED: [&str; 12] = [
     "launchType",
     "networkConfiguration",
     "overrides",
+    "placementConstraints",
     "propagateTags",
+    "referenceId",
     "startedBy",
     "tags",
     "taskDefinition",
@@ -52,7 +57,7 @@ pub fn checks(view: &View, input: &RunTaskRequest, caller: &Caller) -> Checks {
         .with("ecs:enable-ebs-volumes", [input.volume_configurations.iter().flatten().next().is_some().to_string()]);
     let task = Task::arn_of(scope.account, scope.region, cluster, "*").to_string();
     let mut checks = tags::checks_on_create(check, "RunTask", &task, &input.tags);
-    checks.extend(roles::checks(scope.account, roles_of(input, definition))?);
+    checks.extend(roles::checks(scope.account, roles_of(input.overrides.as_ref(), definition))?);
     Ok(checks)
 }
 
@@ -69,10 +74,14 @@ pub fn run(tx: &mut Tx, input: RunTaskRequest, cx: &mut Cx) -> Result<RunTaskRes
     let definition = definition(tx, scope, &input.task_definition)?.clone();
     check_definition(&input, &definition)?;
     let count = count(input.count)?;
+    let constraints = input.placement_constraints.as_deref().unwrap_or_default();
+    let constraints = constraints::all(&definition.spec.needs.constraints, constraints)?;
     let task = prototype(input, &definition, cluster, cx)?;
-    let Placement { placed, refusals } = place(tx, &task, count)?;
-    let tasks: Vec<Task> = placed.into_iter().map(|instance| instantiate(&task, instance, cx)).collect();
-    tasks.iter().for_each(|task| tx.put(TASKS, task.clone()));
+    let wants = Wants { attributes: &definition.spec.needs.attributes, constraints, group: &task.group };
+    let Placement { placed, because, refusals } = place(tx, &task, count, wants)?;
+    let tasks: Vec<Task> =
+        placed.into_iter().zip(because).map(|(instance, because)| instantiate(&task, instance, because, cx)).collect();
+    put(tx, &tasks);
     if let Some(token) = token.filter(|_| !tasks.is_empty()) {
         tx.put(RUN_TOKENS, RunToken { tasks: tasks.iter().map(|task| task.id.clone()).collect(), ..token });
     }
@@ -81,8 +90,7 @@ pub fn run(tx: &mut Tx, input: RunTaskRequest, cx: &mut Cx) -> Result<RunTaskRes
 }
 
 /// The task's role and its execution role: the overrides' or the definition's.
-fn roles_of<'a>(input: &'a RunTaskRequest, definition: &'a TaskDefinition) -> [Option<&'a str>; 2] {
-    let given = input.overrides.as_ref();
+pub(crate) fn roles_of<'a>(given: Option<&'a TaskOverride>, definition: &'a TaskDefinition) -> [Option<&'a str>; 2] {
     let or = |over: Option<&'a String>, own: &'a Option<String>| {
         over.map(String::as_str).filter(|role| !role.is_empty()).or(own.as_deref())
     };
@@ -92,7 +100,7 @@ fn roles_of<'a>(input: &'a RunTaskRequest, definition: &'a TaskDefinition) -> [O
     ]
 }
 
-fn definition<'a>(view: &'a View, scope: Scope, given: &str) -> Result<&'a TaskDefinition, EcsError> {
+pub(crate) fn definition<'a>(view: &'a View, scope: Scope, given: &str) -> Result<&'a TaskDefinition, EcsError> {
     let name = scope.definition(given).map_err(|error| match error {
         EcsError::DefinitionUnknown => EcsError::DefinitionNotFound,
         error => error,
@@ -101,13 +109,16 @@ fn definition<'a>(view: &'a View, scope: Scope, given: &str) -> Result<&'a TaskD
 }
 
 /// What can be said of the request alone.
-fn check(input: &RunTaskRequest) -> Result<(), EcsError> {
+pub(crate) fn check(input: &RunTaskRequest) -> Result<(), EcsError> {
     supported::only(input, &SUPPORTED, "")?;
     if let Some(launch_type) = input.launch_type.as_deref().filter(|launch_type| *launch_type != EC2) {
         return Err(EcsError::LaunchType(launch_type.to_owned()));
     }
     if input.propagate_tags.as_deref() == Some("SERVICE") {
         return Err(EcsError::PropagateService);
+    }
+    if input.reference_id.as_ref().is_some_and(|id| id.chars().count() > REFERENCE_CHARS_MAX) {
+        return Err(EcsError::Long { what: "referenceId", most: REFERENCE_CHARS_MAX });
     }
     let started_by = input.started_by.as_deref().unwrap_or_default();
     if started_by.len() > STARTED_BY_CHARS_MAX {
@@ -122,7 +133,7 @@ fn check(input: &RunTaskRequest) -> Result<(), EcsError> {
     }
 }
 
-fn check_definition(input: &RunTaskRequest, definition: &TaskDefinition) -> Result<(), EcsError> {
+pub(crate) fn check_definition(input: &RunTaskRequest, definition: &TaskDefinition) -> Result<(), EcsError> {
     let awsvpc = definition.spec.network_mode == NetworkMode::Awsvpc;
     let configured = input.network_configuration.as_ref().is_some_and(|network| network.awsvpc_configuration.is_some());
     match (definition.is_active(), awsvpc, configured) {
@@ -172,7 +183,12 @@ fn replayed(view: &View, token: &RunToken) -> Result<Option<Vec<Task>>, EcsError
 }
 
 /// The task that every placed one is a copy of.
-fn prototype(input: RunTaskRequest, definition: &TaskDefinition, cluster: String, cx: &Cx) -> Result<Task, EcsError> {
+pub(crate) fn prototype(
+    input: RunTaskRequest,
+    definition: &TaskDefinition,
+    cluster: String,
+    cx: &Cx,
+) -> Result<Task, EcsError> {
     let tags = tags_of(&input, definition, &cluster)?;
     let Launch { overrides, containers, cpu, memory_mib } =
         overrides::launch(cx.account(), &definition.spec, input.overrides)?;
@@ -197,7 +213,9 @@ fn prototype(input: RunTaskRequest, definition: &TaskDefinition, cluster: String
         memory_shown: Some(memory_mib.to_string()),
         times: Timeline { created: cx.now, ..Timeline::default() },
         stop_code: None,
+        because: String::new(),
         stopped_reason: None,
+        stopped_by: None,
         delivery: Delivery::default(),
         tags,
         version: 1,
@@ -215,18 +233,27 @@ fn tags_of(input: &RunTaskRequest, definition: &TaskDefinition, cluster: &str) -
     Ok(tags)
 }
 
-fn place(view: &View, task: &Task, count: usize) -> Result<Placement, EcsError> {
+fn place(view: &View, task: &Task, count: usize, wants: Wants) -> Result<Placement, EcsError> {
     let cluster = key![task.account, task.region, task.cluster];
     let candidates: Vec<Candidate> = view
         .scan(CONTAINER_INSTANCES, &cluster)
         .map(|instance| Candidate { instance, tasks: find::tasks_on(view, instance).collect() })
         .collect();
     let demand = plan::reservation::demand(task);
-    Ok(placement::place(&candidates, &placement::Request { count, demand })?)
+    Ok(placement::place(&candidates, &placement::Request { count, demand, wants })?)
 }
 
-fn instantiate(prototype: &Task, instance: String, cx: &mut Cx) -> Task {
-    let mut task = Task { id: cx.names.hex32(), instance: Some(instance), ..prototype.clone() };
+/// Writes new tasks; each makes an event of its instance too, which has less left (Amazon ECS developer guide,
+/// "Amazon ECS container instance state change events").
+pub(crate) fn put(tx: &mut Tx, tasks: &[Task]) {
+    for task in tasks {
+        find::touch_instance(tx, task);
+        tx.put(TASKS, task.clone());
+    }
+}
+
+pub(crate) fn instantiate(prototype: &Task, instance: String, because: String, cx: &mut Cx) -> Task {
+    let mut task = Task { id: cx.names.hex32(), instance: Some(instance), because, ..prototype.clone() };
     task.containers.iter_mut().for_each(|container| container.uuid = cx.names.uuid());
     task
 }

@@ -7,7 +7,7 @@ use auth::Check;
 use base::ApiError;
 use plan::task_state::{StopCode, stopped_by};
 use request::{Caller, Checks, Cx};
-use state::TASKS;
+use state::{DesiredStatus, TASKS};
 use store::{Tx, View};
 use wire::types::ecs::{StopTaskRequest, StopTaskResponse};
 
@@ -29,6 +29,9 @@ pub fn run(tx: &mut Tx, input: StopTaskRequest, cx: &mut Cx) -> Result<StopTaskR
     let row = find::one_task(tx, scope, cluster, &input.task)?;
     let reason = input.reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or(DEFAULT_REASON);
     let mut task = stopped_by(row, StopCode::UserInitiated, reason, cx.now);
+    if row.desired == DesiredStatus::Running {
+        task.stopped_by = Some(cx.caller.principal.arn());
+    }
     task.tags.clear();
     let answer = StopTaskResponse { task: Some(show::task(tx, &task, true)?) };
     tx.put(TASKS, task);

@@ -5,6 +5,7 @@ mod clusters;
 mod definitions;
 mod instances;
 mod permissions;
+mod placing;
 mod reports;
 mod settings;
 mod tagging;
@@ -46,6 +47,7 @@ static OPERATIONS: &[Entry] = &[
     tx!(ecs, register_container_instance, "RegisterContainerInstance"),
     tx!(ecs, register_task_definition, "RegisterTaskDefinition"),
     tx!(ecs, run_task, "RunTask"),
+    tx!(ecs, start_task, "StartTask"),
     tx!(ecs, stop_task, "StopTask"),
     tx!(ecs, submit_container_state_change, "SubmitContainerStateChange"),
     tx!(ecs, submit_task_state_change, "SubmitTaskStateChange"),
@@ -81,7 +83,7 @@ impl Service {
     fn new() -> Self {
         let installation = Installation {
             endpoint: "http://127.0.0.1:4566".into(),
-            registry_host: "127.0.0.1:4566".into(),
+            hosts: request::Hosts::new("127.0.0.1:4566".parse().expect("an address")),
             master: MasterKey::new(&[1; 32]).expect("a key"),
         };
         Self {
@@ -259,6 +261,11 @@ fn registration(cpu: u32, memory: u32) -> Value {
             { "name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": [] },
         ],
         "versionInfo": { "agentVersion": "1.0.0", "agentHash": "abc", "dockerVersion": "DockerVersion: crun 1.8" },
-        "attributes": [{ "name": "ecs.capability.task-cpu-mem-limit" }],
+        "attributes": [
+            { "name": "ecs.capability.task-cpu-mem-limit" },
+            { "name": "com.amazonaws.ecs.capability.ecr-auth" },
+            { "name": "com.amazonaws.ecs.capability.task-iam-role" },
+            { "name": "com.amazonaws.ecs.capability.docker-remote-api.1.21" },
+        ],
     })
 }

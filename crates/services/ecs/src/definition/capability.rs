@@ -40,6 +40,7 @@ pub(super) fn requires_attributes(
         (soft, AGENT, "docker-remote-api.1.21"),
     ];
     let needed = needed.into_iter().chain(definitions.iter().flat_map(of_container)).chain(of_shared(shared));
+    let needed = needed.chain(definitions.iter().flat_map(of_lifecycle));
     needed.filter(|(needed, ..)| *needed).map(|(_, prefix, name)| format!("{prefix}{name}")).collect()
 }
 
@@ -70,6 +71,17 @@ fn of_container(container: &ContainerDefinition) -> [Need; 11] {
     ]
 }
 
+fn of_lifecycle(container: &ContainerDefinition) -> [Need; 4] {
+    let ordered = container.depends_on.as_ref().is_some_and(|needs| !needs.is_empty());
+    let (checked, restarted) = (container.health_check.is_some(), container.restart_policy.as_ref());
+    [
+        (ordered, TASK, "container-ordering"),
+        (checked, TASK, "container-health-check"),
+        (checked, AGENT, "docker-remote-api.1.24"),
+        (restarted.is_some_and(|policy| policy.enabled), TASK, "container-restart-policy"),
+    ]
+}
+
 fn of_shared(shared: &Shared) -> [Need; 1] {
     [(shared.pid.is_some() || shared.ipc.is_some(), TASK, "pid-ipc-namespace-sharing")]
 }
@@ -77,7 +89,7 @@ fn of_shared(shared: &Shared) -> [Need; 1] {
 /// True for an image of an ECR registry: AWS's host names, or ours.
 fn is_ecr(image: &str, place: Place) -> bool {
     let Some((host, _)) = image.split_once('/') else { return false };
-    host == place.registry_host || (host.contains(".dkr.ecr.") && host.contains(".amazonaws.com"))
+    place.hosts.has_image(image) || (host.contains(".dkr.ecr.") && host.contains(".amazonaws.com"))
 }
 
 /// Every launch type that the definition fits.

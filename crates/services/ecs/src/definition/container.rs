@@ -1,7 +1,7 @@
 //! One container definition.
 
 use super::limits::MEMORY_MIB_MIN;
-use super::{logs, ports, runtime};
+use super::{lifecycle, logs, ports, runtime};
 use crate::errors::{DefinitionError, EcsError};
 use crate::names::{NAME_CHARS_MAX, is_plain};
 use crate::supported;
@@ -10,7 +10,7 @@ use wire::types::Sensitive;
 use wire::types::ecs::ContainerDefinition;
 
 /// Members of a container definition that mean something here.
-const SUPPORTED: [&str; 30] = [
+const SUPPORTED: [&str; 34] = [
     "name",
     "image",
     "cpu",
@@ -22,6 +22,10 @@ const SUPPORTED: [&str; 30] = [
     "user",
     "workingDirectory",
     "essential",
+    "dependsOn",
+    "healthCheck",
+    "restartPolicy",
+    "startTimeout",
     "stopTimeout",
     "portMappings",
     "logConfiguration",
@@ -63,6 +67,7 @@ pub(super) fn normalise(
     let spec = ContainerSpec {
         cpu: at_least(&name, "cpu", given.cpu.or(Some(0)), 0)?.unwrap_or_default(),
         essential: given.essential.unwrap_or(true),
+        health_checked: given.health_check.is_some(),
         memory_mib,
         memory_reservation_mib,
         ports,
@@ -71,11 +76,14 @@ pub(super) fn normalise(
         image,
     };
     at_least(&spec.name, "stopTimeout", given.stop_timeout, 0)?;
+    at_least(&spec.name, "startTimeout", given.start_timeout, 0)?;
     let filled = ContainerDefinition {
         cpu: given.cpu.or(Some(0)),
         essential: Some(spec.essential),
         port_mappings: Some(mappings),
         environment: Some(given.environment.clone().unwrap_or_else(|| Sensitive(Vec::new()))),
+        health_check: lifecycle::health_check(&spec.name, given.health_check.clone())?,
+        restart_policy: lifecycle::restart_policy(&spec.name, given.restart_policy.clone())?,
         mount_points: Some(Vec::new()),
         volumes_from: Some(Vec::new()),
         system_controls: Some(given.system_controls.clone().unwrap_or_default()),

@@ -1,7 +1,7 @@
 //! What requiring FARGATE asks of a definition. Such tasks are registered, not run, here.
 
 use super::Shared;
-use super::limits::STOP_TIMEOUT_SECS_MAX;
+use super::limits::{START_TIMEOUT_SECS_MAX, STOP_TIMEOUT_SECS_MAX};
 use crate::errors::DefinitionError;
 use state::{NetworkMode, TaskSpec};
 use wire::types::ecs::ContainerDefinition;
@@ -45,6 +45,9 @@ pub(super) fn check(
     }
     if definitions.iter().any(|container| container.stop_timeout.is_some_and(|secs| secs > STOP_TIMEOUT_SECS_MAX)) {
         return Err(DefinitionError::FargateStopTimeout);
+    }
+    if definitions.iter().any(|container| container.start_timeout.is_some_and(|secs| secs > START_TIMEOUT_SECS_MAX)) {
+        return Err(DefinitionError::FargateStartTimeout);
     }
     if spec.containers.iter().filter_map(|container| container.awslogs.as_ref()).any(|log| log.stream_prefix.is_none())
     {

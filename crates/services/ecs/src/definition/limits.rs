@@ -29,3 +29,18 @@ pub const SWAPPINESS_MAX: i32 = 100;
 
 /// Port ranges of a container (Amazon ECS API reference, PortMapping).
 pub const PORT_RANGES_MAX: usize = 100;
+
+/// Seconds that a Fargate container may be waited for (Amazon ECS API reference, ContainerDefinition).
+pub const START_TIMEOUT_SECS_MAX: i32 = 120;
+
+/// Seconds between health checks, seconds that one may take, failures in a row, and seconds during which failures do
+/// not count (Amazon ECS API reference, HealthCheck).
+pub const HEALTH_INTERVAL_SECS: RangeInclusive<i32> = 5..=300;
+pub const HEALTH_TIMEOUT_SECS: RangeInclusive<i32> = 2..=60;
+pub const HEALTH_RETRIES: RangeInclusive<i32> = 1..=10;
+pub const HEALTH_START_PERIOD_SECS: RangeInclusive<i32> = 0..=300;
+
+/// Seconds that a container must have run to be started again, and exit codes that a policy may ignore (Amazon ECS API
+/// reference, ContainerRestartPolicy).
+pub const RESTART_PERIOD_SECS: RangeInclusive<i32> = 60..=1800;
+pub const IGNORED_EXIT_CODES_MAX: usize = 50;

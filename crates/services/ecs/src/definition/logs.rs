@@ -2,7 +2,7 @@
 
 use crate::errors::{DefinitionError, EcsError};
 use crate::supported;
-use state::TaskLog;
+use state::{ContainerSpec, TaskLog};
 use wire::types::ecs::LogConfiguration;
 
 /// Options of the driver that mean something here.
@@ -32,6 +32,17 @@ pub(super) fn awslogs(path: &str, given: Option<&LogConfiguration>) -> Result<Op
         stream_prefix: option("awslogs-stream-prefix"),
         create_group: create_group.as_deref() == Some("true"),
     }))
+}
+
+/// Nodes ship output to their own region, which is that of the definition.
+pub(super) fn check_region(containers: &[ContainerSpec], region: &str) -> Result<(), EcsError> {
+    match containers.iter().filter_map(|container| container.awslogs.as_ref()).find(|log| log.region != region) {
+        None => Ok(()),
+        Some(log) => {
+            let (allowed, value) = (region.to_owned(), log.region.clone());
+            Err(DefinitionError::LogOption { name: "awslogs-region", allowed, value }.into())
+        }
+    }
 }
 
 fn one_of(name: &'static str, value: Option<String>, allowed: &[&str]) -> Result<Option<String>, EcsError> {

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 fn registered(definition: Value) -> Result<Normal, EcsError> {
     let input = serde_json::from_value(definition).expect("an input");
-    normalise(input, Place { account: "000000000000", registry_host: "127.0.0.1:4566" })
+    let hosts = request::Hosts::new("127.0.0.1:4566".parse().expect("an address"));
+    normalise(input, Place { account: "000000000000", region: "us-east-1", hosts: &hosts })
 }
 
 fn laid_over(mut under: Value, over: &Value) -> Value {
@@ -74,7 +75,7 @@ fn compatibilities_and_attributes_follow_what_is_used() {
     let fargate =
         json!({ "networkMode": "awsvpc", "cpu": "256", "memory": "512", "requiresCompatibilities": ["FARGATE"] });
     let roles = json!({ "networkMode": "host", "taskRoleArn": "app", "executionRoleArn": "pull" });
-    let logs = json!({ "logDriver": "awslogs", "options": { "awslogs-group": "g", "awslogs-region": "r" } });
+    let logs = json!({ "logDriver": "awslogs", "options": { "awslogs-group": "g", "awslogs-region": "us-east-1" } });
     let mut shown = Vec::new();
     for (task, container) in [
         (json!({}), json!({})),
@@ -118,7 +119,7 @@ fn awslogs(options: Value) -> Value {
 
 /// The driver's options with those that it needs.
 fn awslogs_with(more: Value) -> Value {
-    awslogs(laid_over(json!({ "awslogs-group": "g", "awslogs-region": "r" }), &more))
+    awslogs(laid_over(json!({ "awslogs-group": "g", "awslogs-region": "us-east-1" }), &more))
 }
 
 #[test]
@@ -186,6 +187,7 @@ fn ports_and_logs_that_cannot_be_are_refused() {
         (json!({ "networkMode": "awsvpc" }), port(json!({ "containerPort": 80, "hostPort": 81 }))),
         (none.clone(), json!({ "logConfiguration": { "logDriver": "json-file" } })),
         (none.clone(), awslogs(json!({ "awslogs-group": "g" }))),
+        (none.clone(), awslogs_with(json!({ "awslogs-region": "eu-west-1" }))),
         (none.clone(), awslogs_with(json!({ "awslogs-datetime-format": "%Y" }))),
         (none.clone(), awslogs_with(json!({ "mode": "fast" }))),
         (none.clone(), awslogs_with(json!({ "awslogs-create-group": "yes" }))),
@@ -218,11 +220,9 @@ fn launch_types_that_do_not_fit_and_what_is_not_supported_are_refused() {
         (none.clone(), json!({ "resourceRequirements": [{ "type": "GPU", "value": "1" }] })),
         (none.clone(), json!({ "firelensConfiguration": { "type": "fluentbit" } })),
         (none.clone(), json!({ "credentialSpecs": ["credentialspec:a"] })),
-        (none.clone(), json!({ "healthCheck": { "command": ["CMD", "true"] } })),
-        (none.clone(), json!({ "startTimeout": 0 })),
         (json!({ "volumes": [{ "name": "v" }] }), none.clone()),
         (json!({ "placementConstraints": [{ "type": "memberOf", "expression": "e" }] }), none.clone()),
-        (json!({ "runtimePlatform": { "operatingSystemFamily": "LINUX" } }), none.clone()),
+        (json!({ "runtimePlatform": { "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" } }), none.clone()),
         (none.clone(), json!({ "command": ["x".repeat(64 * 1024)] })),
     ]));
 }
@@ -296,4 +296,79 @@ fn what_fargate_machines_do_not_give_is_refused_there() {
         (fargate.clone(), linux(json!({ "sharedMemorySize": 1 }))),
         (fargate, linux(json!({ "capabilities": { "add": ["SYS_PTRACE", "CHOWN"] } }))),
     ]));
+}
+
+#[test]
+fn order_health_and_restarts_are_checked_and_filled_in() {
+    let container = json!({
+        "healthCheck": { "command": ["CMD-SHELL", "exit 0"] },
+        "restartPolicy": { "enabled": true, "ignoredExitCodes": [0] },
+        "startTimeout": 20,
+    });
+    let document = document(&json!({}), &container);
+    let app = &document["containerDefinitions"][0];
+    assert_eq!(
+        app["healthCheck"],
+        json!({ "command": ["CMD-SHELL", "exit 0"], "interval": 30, "timeout": 5, "retries": 3 })
+    );
+    assert_eq!(app["restartPolicy"], json!({ "enabled": true, "ignoredExitCodes": [0], "restartAttemptPeriod": 300 }));
+    let needs: Vec<_> = document["requiresAttributes"].as_array().into_iter().flatten().collect();
+    let names: Vec<_> = needs.iter().filter_map(|need| need["name"].as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "com.amazonaws.ecs.capability.docker-remote-api.1.24",
+            "ecs.capability.container-health-check",
+            "ecs.capability.container-restart-policy",
+        ]
+    );
+}
+
+#[test]
+fn health_checks_and_restarts_that_cannot_be_are_refused() {
+    let check = |check: Value| (json!({}), json!({ "healthCheck": check }));
+    let checked = |member: &str, value: i32| check(json!({ "command": ["CMD", "x"], member: value }));
+    let policy = |policy: Value| (json!({}), json!({ "restartPolicy": policy }));
+    assert_snapshot!(refusals(vec![
+        check(json!({ "command": ["/bin/check"] })),
+        check(json!({ "command": [] })),
+        check(json!({ "command": ["CMD"] })),
+        checked("interval", 4),
+        checked("timeout", 61),
+        checked("retries", 11),
+        checked("startPeriod", 301),
+        policy(json!({ "enabled": true, "restartAttemptPeriod": 59 })),
+        policy(json!({ "enabled": false, "ignoredExitCodes": vec![1; 51] })),
+        (json!({}), json!({ "startTimeout": -1 })),
+    ]));
+}
+
+#[test]
+fn dependencies_that_cannot_be_met_are_refused() {
+    fn check(needs: [&[(&str, &str)]; 3], expect: &str) {
+        let named = ["a", "b", "c"].iter().zip(needs).map(|(name, needs)| {
+            let needs: Vec<_> =
+                needs.iter().map(|(on, condition)| json!({ "containerName": on, "condition": condition })).collect();
+            let health = if *name == "b" { json!({ "command": ["CMD", "x"] }) } else { Value::Null };
+            json!({
+                "name": name, "image": "i", "memory": 64, "essential": *name != "c",
+                "dependsOn": needs, "healthCheck": health,
+            })
+        });
+        let definition = json!({ "family": "f", "containerDefinitions": named.collect::<Vec<_>>() });
+        let refusal = registered(definition).err().map(|error| error.to_string());
+        assert_eq!(refusal.unwrap_or_default(), expect, "{needs:?}");
+    }
+    check([&[("b", "HEALTHY"), ("c", "SUCCESS")], &[("c", "COMPLETE")], &[]], "");
+    check([&[("x", "START")], &[], &[]], "Cannot depend on container + 'x' because it does not exist");
+    let essential = "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container";
+    check([&[("b", "SUCCESS")], &[], &[]], essential);
+    check([&[("b", "COMPLETE")], &[], &[]], essential);
+    let cycle = "Container dependencies should not have a cycle";
+    check([&[("a", "START")], &[], &[]], cycle);
+    check([&[("b", "START")], &[("c", "START")], &[("a", "START")]], cycle);
+    check(
+        [&[("c", "HEALTHY")], &[], &[]],
+        "Container 'a' cannot depend on container 'c' with condition HEALTHY: it has no health check. Give it a healthCheck, or use another condition.",
+    );
 }

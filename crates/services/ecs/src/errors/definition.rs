@@ -1,7 +1,8 @@
 //! What RegisterTaskDefinition refuses. All of it is a ClientException.
 
 use crate::definition::limits::{
-    CONTAINERS_MAX, CPU_UNITS, DEFINITION_BYTES_MAX, PORT_NAME_CHARS_MAX, PORT_RANGES_MAX, STOP_TIMEOUT_SECS_MAX,
+    CONTAINERS_MAX, CPU_UNITS, DEFINITION_BYTES_MAX, PORT_NAME_CHARS_MAX, PORT_RANGES_MAX, START_TIMEOUT_SECS_MAX,
+    STOP_TIMEOUT_SECS_MAX,
 };
 use crate::names::NAME_CHARS_MAX;
 
@@ -103,11 +104,28 @@ pub enum DefinitionError {
     #[error("Invalid 'hostPort' setting for container '{container}'. Host port {port} is mapped twice.")]
     HostPortTwice { container: String, port: u16 },
 
+    // Order, health, restarts
+    // AWS's own text, as people have met it.
+    #[error("Cannot depend on container + '{0}' because it does not exist")]
+    DependencyUnknown(String),
+    #[error("A dependency container with SUCCESS or COMPLETE condition cannot be an essential container")]
+    DependencyEssential,
+    #[error("Container dependencies should not have a cycle")]
+    DependencyCycle,
+    #[error(
+        "Container '{container}' cannot depend on container '{on}' with condition HEALTHY: it has no health check. Give it a healthCheck, or use another condition."
+    )]
+    DependencyWithoutHealth { container: String, on: String },
+
     // Logs
     #[error("Log driver awslogs requires options: {0}")]
     LogOptions(&'static str),
     #[error("Log driver awslogs option '{name}' must be {allowed}, not '{value}'.")]
     LogOption { name: &'static str, allowed: String, value: String },
+
+    // Instances
+    #[error("No container instance here runs {0}. Use operatingSystemFamily LINUX, or leave it out.")]
+    OperatingSystem(String),
 
     // Launch types
     #[error("Fargate only supports network mode ‘awsvpc’.")]
@@ -118,6 +136,8 @@ pub enum DefinitionError {
     FargateSize,
     #[error("Fargate supports a 'stopTimeout' of at most {STOP_TIMEOUT_SECS_MAX} seconds.")]
     FargateStopTimeout,
+    #[error("Fargate supports a 'startTimeout' of at most {START_TIMEOUT_SECS_MAX} seconds.")]
+    FargateStartTimeout,
     #[error("Fargate compatible task definitions do not support {0}.")]
     FargateMember(&'static str),
     #[error("Fargate requires that the 'privileged' setting be 'false'.")]

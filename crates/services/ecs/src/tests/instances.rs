@@ -58,7 +58,7 @@ async fn root_registers_too_and_an_identity_document_fills_in() {
         .iter()
         .map(|attribute| format!("{}={}", text(&attribute["name"]), attribute["value"].as_str().unwrap_or_default()))
         .collect();
-    assert_snapshot!(attributes.join(" "), @"ecs.availability-zone=us-east-1b ecs.capability.task-cpu-mem-limit= ecs.cpu-architecture=arm64 ecs.os-type=linux");
+    assert_snapshot!(attributes.join(" "), @"com.amazonaws.ecs.capability.docker-remote-api.1.21= com.amazonaws.ecs.capability.ecr-auth= com.amazonaws.ecs.capability.task-iam-role= ecs.availability-zone=us-east-1b ecs.capability.task-cpu-mem-limit= ecs.cpu-architecture=arm64 ecs.os-type=linux");
 }
 
 #[tokio::test]
@@ -128,8 +128,8 @@ async fn instances_are_listed_by_status() {
     let next = service.ok("ListContainerInstances", json!({ "nextToken": page["nextToken"] })).await;
     assert_eq!(json!([page["containerInstanceArns"][0], next["containerInstanceArns"][0]]), json!(known));
     assert_eq!(
-        service.err("ListContainerInstances", json!({ "filter": "task:group == a" })).await,
-        "ClientException: Longshore does not support 'filter' yet. Leave it out and try again."
+        service.err("ListContainerInstances", json!({ "filter": "group == a" })).await,
+        "InvalidParameterException: Invalid expression 'group == a': 'group' is nothing that container instances are asked about."
     );
 }
 

@@ -42,6 +42,7 @@ async fn every_operation_asks() {
     let setting = json!({ "name": "containerInsights", "value": "enabled" });
     let storage = json!({ "managedStorageConfiguration": { "fargateEphemeralStorageKmsKeyId": "key" } });
     let attributes = json!({ "attributes": [{ "name": "a", "targetId": arn }, { "name": "b", "targetId": arn }] });
+    let start = with(run.clone(), json!({ "containerInstances": [id] }));
     let asked = [
         asked!(service, create_cluster, json!({ "clusterName": "b", "tags": tags })),
         asked!(service, delete_cluster, json!({ "cluster": "b" })),
@@ -60,6 +61,7 @@ async fn every_operation_asks() {
         asked!(service, delete_task_definitions, json!({ "taskDefinitions": ["web:1"] })),
         asked!(service, list_task_definition_families, none),
         asked!(service, run_task, run),
+        asked!(service, start_task, start),
         asked!(service, describe_tasks, json!({ "tasks": [id] })),
         asked!(service, list_tasks, none),
         asked!(service, list_tasks, instance),

@@ -37,7 +37,7 @@ async fn overrides_change_what_a_task_reserves_and_shows() {
     let answer = run(json!({ "containerOverrides": [container.clone()] })).await;
     assert_eq!(answer["failures"][0]["reason"], "RESOURCE:PORTS");
     service.node("AKIANODE2", 1024, 512).await;
-    let task = run(json!({ "containerOverrides": [container] })).await["tasks"][0].clone();
+    let task = run(json!({ "containerOverrides": [{}, container] })).await["tasks"][0].clone();
     assert_eq!((&task["cpu"], &task["memory"]), (&json!("0"), &json!("10")));
     assert_eq!(
         (&task["containers"][0]["memory"], &task["containers"][0]["memoryReservation"]),
@@ -74,7 +74,7 @@ async fn what_run_task_does_not_do_is_refused() {
         json!({ "placementStrategy": [{ "type": "random" }] }),
         json!({ "enableExecuteCommand": true }),
         json!({ "platformVersion": "LATEST" }),
-        json!({ "referenceId": "r" }),
+        json!({ "referenceId": "x".repeat(1025) }),
         json!({ "volumeConfigurations": [{ "name": "v" }] }),
         json!({ "propagateTags": "SERVICE" }),
         json!({ "startedBy": "x".repeat(129) }),
@@ -87,6 +87,7 @@ async fn what_run_task_does_not_do_is_refused() {
         json!({ "overrides": { "inferenceAcceleratorOverrides": [{ "deviceName": "d" }] } }),
         json!({ "overrides": { "cpu": "much" } }),
         json!({ "overrides": { "containerOverrides": [{ "name": "db" }] } }),
+        json!({ "overrides": { "containerOverrides": [{ "command": ["true"] }] } }),
         json!({ "overrides": { "containerOverrides": [{ "name": "app" }, { "name": "app" }] } }),
         app(json!({ "environmentFiles": [{ "value": "v", "type": "s3" }] })),
         app(json!({ "command": ["x".repeat(8192)] })),
