@@ -22,12 +22,23 @@ pub struct PushArgs {
     /// What it is called in the registry
     #[arg(value_name = "NAME:TAG")]
     name: String,
-    /// Of a root file system: what a container runs, one word a time
-    #[arg(long, value_name = "WORD", num_args = 1..)]
-    command: Vec<String>,
+    /// Of a root file system: what a container runs, for a shell, or as a JSON list of words
+    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    command: Option<Command>,
     /// Of a root file system: environment, NAME=VALUE
     #[arg(long, short, value_name = "NAME=VALUE")]
     env: Vec<String>,
+}
+
+/// As a Dockerfile's CMD has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Command(Vec<String>);
+
+fn command(text: &str) -> Result<Command, String> {
+    if text.starts_with('[') {
+        return serde_json::from_str(text).map(Command).map_err(|error| format!("it is no list of words: {error}"));
+    }
+    Ok(Command(["/bin/sh", "-c", text].map(str::to_owned).into()))
 }
 
 pub async fn run(session: &Session, args: &PushArgs) -> Result<()> {
@@ -55,13 +66,13 @@ fn name(session: &Session, given: &str) -> Result<ImageReference> {
 }
 
 fn read(args: &PushArgs, scratch: &Path) -> Result<Image> {
-    let config =
-        oci::image_config::ContainerConfig { cmd: args.command.clone(), env: args.env.clone(), ..Default::default() };
+    let cmd = args.command.clone().map(|command| command.0).unwrap_or_default();
+    let config = oci::image_config::ContainerConfig { cmd, env: args.env.clone(), ..Default::default() };
     if args.source.is_dir() {
         return layout::read(&args.source);
     }
     let archive = archive::Archive::open(&args.source)?;
-    let given = !(args.command.is_empty() && args.env.is_empty());
+    let given = args.command.is_some() || !args.env.is_empty();
     match archive.kind()? {
         archive::Kind::RootFs => rootfs::read(&archive, scratch, config),
         _ if given => {

@@ -71,7 +71,8 @@ pub fn exit_code(task: &Value) -> Result<i64> {
         None => Ok(0),
         Some(container) => {
             let reason = container["reason"].as_str().or(task["stoppedReason"].as_str());
-            bail!("container {} did not run: {}", container["name"], reason.context("no reason is given")?)
+            let name = container["name"].as_str().unwrap_or_default();
+            bail!("container {name} did not run: {}", reason.context("no reason is given")?)
         }
     }
 }

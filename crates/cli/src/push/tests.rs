@@ -135,3 +135,11 @@ fn a_root_file_system_becomes_an_image_of_one_layer() {
     let config = oci::ImageConfig::parse(config).expect("a config");
     assert_eq!((config.config.cmd, config.rootfs.diff_ids), (vec!["/bin/tool".to_owned()], vec![Digest::of(&plain)]));
 }
+
+#[test]
+fn a_command_is_read_as_a_dockerfile_has_it() {
+    let words = |text: &str| super::command(text).map(|command| command.0);
+    assert_eq!(words("echo hi"), Ok(["/bin/sh", "-c", "echo hi"].map(str::to_owned).to_vec()));
+    assert_eq!(words(r#"["/app", "-v"]"#), Ok(["/app", "-v"].map(str::to_owned).to_vec()));
+    assert!(words("[1]").is_err());
+}
