@@ -12,12 +12,15 @@ use std::path::Path;
 /// The folder while this process holds it: no second server opens it.
 pub struct DataDir {
     pub paths: Paths,
+    /// It was not there before.
+    is_new: bool,
     _lock: File,
 }
 
 impl DataDir {
     /// Makes the folder if need be, 0700, and takes its lock.
     pub fn claim(paths: Paths) -> Result<Self> {
+        let is_new = !paths.data.exists();
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -30,7 +33,16 @@ impl DataDir {
                 paths.data.display()
             );
         }
-        Ok(Self { paths, _lock: lock })
+        Ok(Self { paths, is_new, _lock: lock })
+    }
+
+    /// Gives the folder up before anything was put into it: one that was made is gone again.
+    pub fn leave(self) {
+        if self.is_new {
+            // What cannot be removed does no harm.
+            _ = fs::remove_file(self.paths.lock());
+            _ = fs::remove_dir(&self.paths.data);
+        }
     }
 
     /// The master key, kept outside the data; made if `is_new`, and then only.

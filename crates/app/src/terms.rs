@@ -1,17 +1,19 @@
 //! A server's life: leading, or standing by until the server that leads is gone.
 //!
 //! Only while it leads does a server answer requests, run the control loops, and have a node of its
-//! own. See docs/decisions/0006-a-standby-has-no-node.md.
+//! own. See docs/decisions/0007-one-leads-others-stand-by.md.
 
 use crate::agent_process::Supervisor;
 use crate::data_dir::{DataDir, write_private};
 use crate::engine;
 use crate::first_start::{self, Home, Wanted};
+use crate::image_args::ImageArgs;
 use anyhow::Result;
 use cli::Endpoint;
 use control::Control;
 use gateway::{ServedCertificate, Tls};
 use request::Requests;
+use std::net::SocketAddr;
 use std::time::Duration;
 use store::Role;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,9 +29,13 @@ pub struct Terms {
     pub wanted: Wanted,
     /// Where this server is called.
     pub endpoint: String,
+    /// Where it is called on this machine.
+    pub address: SocketAddr,
     /// Where its own node calls it.
     pub node_endpoint: String,
     pub tls: Option<(Tls, ServedCertificate)>,
+    /// What its own node does with images; none: it has no node.
+    pub images: Option<ImageArgs>,
 }
 
 /// How a term ended.
@@ -104,12 +110,16 @@ impl Terms {
         };
         let control = self.control.clone();
         let loops = tokio::spawn(async move { control.run().await });
-        let mut agent = Supervisor::start(&home.region, &home.cluster, &self.node_endpoint, &self.data.paths)?;
+        let start =
+            |images| Supervisor::start(&home.region, &home.cluster, &self.node_endpoint, &self.data.paths, images);
+        let mut agent = self.images.as_ref().map(start).transpose()?;
         let outcome = tokio::select! {
             outcome = self.foreground(&mut agent, &home, signals) => outcome.map(|()| End::Asked),
             _ = self.requests.wait_role(|role| is_over(role, term)) => Ok(End::Role),
         };
-        agent.end().await;
+        if let Some(agent) = &mut agent {
+            agent.end().await;
+        }
         loops.abort();
         outcome
     }
@@ -134,6 +144,7 @@ impl Terms {
         let own = files.filter(|_| certificate.is_some_and(|certificate| certificate.is_self_signed));
         let endpoint = Endpoint {
             url: self.endpoint.clone(),
+            address: Some(self.address.to_string()),
             account: home.account.clone(),
             region: home.region.clone(),
             cluster: home.cluster.clone(),
@@ -144,11 +155,19 @@ impl Terms {
         write_private(&self.data.paths.endpoint(), &serde_json::to_vec(&endpoint)?)
     }
 
+    /// Resolves once the local node has joined, if there is to be one; answers how to call it.
+    async fn node(&self, wanted: bool) -> String {
+        match wanted {
+            true => node_connected(&self.requests).await,
+            false => "without a node of its own".to_owned(),
+        }
+    }
+
     /// Waits for the node, says that all is ready, and stays until a signal.
-    async fn foreground(&self, agent: &mut Supervisor, home: &Home, signals: &mut Signals) -> Result<()> {
+    async fn foreground(&self, agent: &mut Option<Supervisor>, home: &Home, signals: &mut Signals) -> Result<()> {
         let (endpoint, account) = (&self.endpoint, &home.account);
         let begun = tokio::time::Instant::now();
-        let mut ready = std::pin::pin!(tokio::time::timeout(NODE_READY_TIMEOUT, node_connected(&self.requests)));
+        let mut ready = std::pin::pin!(tokio::time::timeout(NODE_READY_TIMEOUT, self.node(agent.is_some())));
         let mut said = false;
         loop {
             tokio::select! {
@@ -161,10 +180,18 @@ impl Terms {
                     // A server goes on when nobody reads its news.
                     _ = cli::say(format_args!("{news}\nPoint the AWS CLI at it:  {}", cli::env_line(&self.data.paths.data)?));
                 }
-                () = agent.keep() => {}
+                () = keep(agent) => {}
                 () = signals.next() => return Ok(()),
             }
         }
+    }
+}
+
+/// Resolves after an agent ended unasked and was started again; never without one.
+async fn keep(agent: &mut Option<Supervisor>) {
+    match agent {
+        Some(agent) => agent.keep().await,
+        None => std::future::pending().await,
     }
 }
 

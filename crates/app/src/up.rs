@@ -3,6 +3,7 @@
 use crate::data_dir::DataDir;
 use crate::engine::{self, Engine};
 use crate::first_start::Wanted;
+use crate::image_args::ImageArgs;
 use crate::terms::{Signals, Terms};
 use anyhow::{Context, Result, bail};
 use base::{Names, OsSecrets, Secrets, Timestamp};
@@ -10,9 +11,9 @@ use blobs::Blobs;
 use clap::Args;
 use cli::Paths;
 use control::Control;
-use gateway::{Gateway, Hosts, Server, Tls};
-use request::{Installation, Parts, Requests};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use gateway::{Gateway, Server, Throttle, Tls};
+use request::{Hosts, Installation, Parts, Requests, reachable};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,7 +43,7 @@ pub struct UpArgs {
     #[arg(long, value_name = "fjall|etcd://HOST:PORT[/PREFIX]", default_value = "fjall", value_parser = engine::parse)]
     engine: Engine,
     /// Address to serve on; one that others can reach needs --tls-cert and --tls-key
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566", value_parser = listen)]
     listen: SocketAddr,
     /// PEM file of the server's certificate, and of those that vouch for it
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -59,6 +60,23 @@ pub struct UpArgs {
     /// Cluster that the local node joins [default: likewise; default]
     #[arg(long, value_name = "NAME", value_parser = cluster)]
     cluster: Option<String>,
+    /// Refuse calls that come more often than AWS lets an account make them, with ThrottlingException
+    #[arg(long)]
+    aws_throttling: bool,
+    /// Serve without a local node: others join
+    #[arg(long)]
+    no_node: bool,
+    #[command(flatten)]
+    images: ImageArgs,
+}
+
+/// An address, or a name of one; of a name's several addresses one of IPv4, which loopback is for most.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let wrong =
+        |why: &dyn std::fmt::Display| format!("{why}; write it as 127.0.0.1:4566, [::1]:4566 or localhost:4566");
+    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
+    let chosen = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    chosen.copied().ok_or_else(|| wrong(&"the name has no address"))
 }
 
 /// Longest region that a signature may name, and longest cluster name (CreateCluster).
@@ -91,6 +109,8 @@ pub fn run(args: UpArgs) -> Result<()> {
         bail!("containers need root: run `longshore up` as root");
     }
     Server::check(args.listen, args.tls_cert.is_some())?;
+    // What its node will be told is looked at here, where somebody reads what is wrong.
+    args.images.options()?;
     let data = DataDir::claim(Paths::of(&args.data))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
     runtime.block_on(serve(args, data))
@@ -98,20 +118,30 @@ pub fn run(args: UpArgs) -> Result<()> {
 
 async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(certificate, key)| Tls { certificate, key });
-    let server = Server::bind(args.listen, tls.as_ref()).await?;
+    let server = match Server::bind(args.listen, tls.as_ref()).await {
+        Ok(server) => server,
+        Err(error) => {
+            data.leave();
+            return Err(error.into());
+        }
+    };
     let listening = server.address()?;
     let address = reachable(listening);
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let endpoint = format!("{scheme}://{address}");
     let certificate = server.certificate().cloned();
-    let requests = open(&args.engine, &data, &endpoint, address)?;
+    let hosts = match &certificate {
+        Some(certificate) => Hosts::certified(listening, &certificate.dns, &certificate.addresses),
+        None => Hosts::new(listening),
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let endpoint = format!("{scheme}://{}", hosts.advertised());
+    let requests = open(&args.engine, &data, &endpoint, hosts)?;
     let control = Control::new(requests.clone());
     control.stand_by();
-    let gateway =
-        Arc::new(Gateway { requests: requests.clone(), control: control.clone(), hosts: Hosts::new(listening) });
+    let throttle = args.aws_throttling.then(Throttle::default);
+    let gateway = Arc::new(Gateway { requests: requests.clone(), control: control.clone(), throttle });
     let (end, ended) = watch::channel(());
     // A certificate is made out to names that others use: the local node keeps to loopback.
-    let local = if tls.is_some() { Some(Server::bind(LOCAL, None).await?) } else { None };
+    let local = if tls.is_some() && !args.no_node { Some(Server::bind(LOCAL, None).await?) } else { None };
     let node_endpoint = match &local {
         Some(server) => format!("http://{}", server.address()?),
         None => endpoint.clone(),
@@ -126,7 +156,8 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
 
     let wanted = Wanted { account: args.account, region: args.region, cluster: args.cluster };
     let tls = tls.zip(certificate);
-    let terms = Terms { requests, control, data, wanted, endpoint, node_endpoint, tls };
+    let images = (!args.no_node).then_some(args.images);
+    let terms = Terms { requests, control, data, wanted, endpoint, address, node_endpoint, tls, images };
     let outcome = terms.run(&mut Signals::new()?).await;
     drop(end);
     serving.join_all().await;
@@ -135,23 +166,14 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     outcome
 }
 
-/// An address to call the server by: one that listens everywhere is on loopback too.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
-        _ => address,
-    }
-}
-
-fn open(engine: &Engine, data: &DataDir, endpoint: &str, address: SocketAddr) -> Result<Requests> {
+fn open(engine: &Engine, data: &DataDir, endpoint: &str, hosts: Hosts) -> Result<Requests> {
     let store = engine.open(data, endpoint)?;
     let master = engine::master_key(data, &store)?;
     let telemetry = Telemetry::open(&data.paths.telemetry()).context("cannot open the logs")?;
     let blobs = Blobs::open(data.paths.blobs()).context("cannot open the blobs")?;
     let mut seed = [0; 16];
     OsSecrets.fill(&mut seed);
-    let installation = Installation { endpoint: endpoint.to_owned(), registry_host: address.to_string(), master };
+    let installation = Installation { endpoint: endpoint.to_owned(), hosts, master };
     Ok(Requests::new(Parts {
         store,
         telemetry,
@@ -166,4 +188,23 @@ fn open(engine: &Engine, data: &DataDir, endpoint: &str, address: SocketAddr) ->
 fn system_time() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+
+    #[test]
+    fn an_address_to_listen_on_may_have_a_name() {
+        let check = |text: &str, expect: &str| {
+            let said = listen(text).map_or_else(|error| error, |address| address.to_string());
+            assert!(said.contains(expect), "{text}: {said}");
+        };
+        check("127.0.0.1:0", "127.0.0.1:0");
+        check("[::1]:80", "[::1]:80");
+        check("localhost:4889", "127.0.0.1:4889");
+        check("localhost", "write it as 127.0.0.1:4566");
+        check("localhost:99999", "write it as 127.0.0.1:4566");
+        check("", "write it as 127.0.0.1:4566");
+    }
 }

@@ -83,7 +83,9 @@ impl Control {
     pub fn check_begun(&self) -> Result<(), ApiError> {
         match self.0.stands_by.load(Ordering::SeqCst) {
             false => Ok(()),
-            true => Err(ApiError::server("ServiceUnavailable", "this server is about to lead: try again").with_status(503)),
+            true => {
+                Err(ApiError::server("ServiceUnavailable", "this server is about to lead: try again").with_status(503))
+            }
         }
     }
 

@@ -8,13 +8,14 @@ mod body;
 mod dispatch;
 mod server;
 mod stages;
+mod throttle;
 mod tls;
 mod trust;
 
 pub use dispatch::OPERATIONS;
 pub use server::{Gateway, ListenError, Server};
+pub use throttle::Throttle;
 pub use tls::{ServedCertificate, Tls, TlsError};
-pub use trust::Hosts;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Listening, TLS, connections, and an end that lets requests finish.
 
 use crate::tls::{ServedCertificate, Tls, TlsError};
-use crate::{Hosts, stages};
+use crate::{Throttle, stages};
 use control::Control;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -49,7 +49,8 @@ pub struct Peer {
 pub struct Gateway {
     pub requests: Requests,
     pub control: Control,
-    pub hosts: Hosts,
+    /// Refuses calls that come too often for AWS; without it, none do.
+    pub throttle: Option<Throttle>,
 }
 
 /// A bound server, not yet answering.

@@ -1,5 +1,5 @@
-//! The way of a request, in order: admit, identify, lead (a server that stands by refuses), authenticate, decode,
-//! validate, then (in `request`) begin, authorise, run, audit, commit, and encode.
+//! The way of a request, in order: admit, identify, lead (a server that stands by refuses), authenticate,
+//! throttle, decode, validate, then (in `request`) begin, authorise, run, audit, commit, and encode.
 
 use crate::server::{Gateway, Peer};
 use crate::{OPERATIONS, body, trust};
@@ -12,24 +12,21 @@ use hyper::body::Incoming;
 use registry::Body;
 use request::{Call, Caller, Entry};
 use serde_json::Value;
-use wire::codec::{self, Encoded};
+use wire::codec::{self, Dialect, Encoded};
 use wire::model::{Operation, Service};
 
 /// The signed header that makes a repeated log batch recognisable.
 const LOG_BATCH_HEADER: &str = "x-longshore-batch";
-
-/// The service whose error shapes answer a request that names none.
-const FALLBACK_SERVICE: &str = "ecs";
 
 pub async fn handle(gate: &Gateway, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let request_id = gate.requests.names().uuid();
     let (head, incoming) = request.into_parts();
     let path = head.uri.path();
     let of_registry = path == "/v2" || path.starts_with("/v2/");
-    if let Err(error) = trust::admit(&gate.hosts, &head) {
+    if let Err(error) = trust::admit(&gate.requests.installation().hosts, &head) {
         return match of_registry {
             true => registry::refuse(error, &head.method, &request_id),
-            false => failed(wire::service(FALLBACK_SERVICE), &error, &request_id),
+            false => failed(codec::spoken(&head), &error, &request_id),
         };
     }
     if of_registry {
@@ -44,7 +41,7 @@ pub async fn handle(gate: &Gateway, peer: Peer, request: Request<Incoming>) -> R
     }
     match body::read(incoming).await {
         Ok(body) => call(gate, peer, head, body, request_id).await,
-        Err(error) => failed(wire::service(FALLBACK_SERVICE), &error, &request_id),
+        Err(error) => failed(codec::spoken(&head), &error, &request_id),
     }
 }
 
@@ -62,6 +59,7 @@ async fn call(gate: &Gateway, peer: Peer, head: Parts, body: Bytes, request_id: 
     let outcome = async {
         check_leads(gate)?;
         let caller = authenticate(gate, peer, &head, &body, service, &request_id)?;
+        throttle(gate, &caller, service, operation)?;
         let document = codec::decode(service, operation, &head, &body)?;
         codec::validate(service, operation, &document)?;
         let entry = find(service, operation);
@@ -69,7 +67,7 @@ async fn call(gate: &Gateway, peer: Peer, head: Parts, body: Bytes, request_id: 
     };
     match outcome.await {
         Ok(answer) => encoded(codec::encode(service, operation, &answer, &request_id)),
-        Err(error) => failed(Some(service), &error, &request_id),
+        Err(error) => failed(service, &error, &request_id),
     }
 }
 
@@ -100,6 +98,17 @@ fn caller(identity: Identity, peer: Peer, head: &Parts, request_id: &str) -> Cal
         endpoint: format!("{}://{}", if peer.secure { "https" } else { "http" }, host(head)),
         log_batch: header(&head.headers, LOG_BATCH_HEADER).filter(|_| signed(LOG_BATCH_HEADER)),
     }
+}
+
+/// A refused call leaves no audit record: writing one would cost more than the call.
+fn throttle(
+    gate: &Gateway,
+    caller: &Caller,
+    service: &'static Service,
+    operation: &'static Operation,
+) -> Result<(), ApiError> {
+    let Some(throttle) = &gate.throttle else { return Ok(()) };
+    throttle.admit(&caller.account, &caller.region, service, operation.name, gate.requests.now())
 }
 
 /// The host that was asked; admission has seen that it is ours. HTTP/2 has it in the URI.
@@ -145,11 +154,8 @@ fn not_implemented(service: &Service, operation: &Operation) -> ApiError {
     ApiError::server("NotImplementedException", message).with_status(501)
 }
 
-fn failed(service: Option<&'static Service>, error: &ApiError, request_id: &str) -> Response<Body> {
-    match service {
-        Some(service) => encoded(codec::encode_error(service, error, request_id)),
-        None => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    }
+fn failed(dialect: impl Into<Dialect>, error: &ApiError, request_id: &str) -> Response<Body> {
+    encoded(codec::encode_error(dialect, error, request_id))
 }
 
 fn encoded(encoded: Encoded) -> Response<Body> {

@@ -96,6 +96,7 @@ fn definition() -> TaskDefinition {
             task_role_arn: None,
             execution_role_arn: None,
             containers: vec![],
+            needs: state::Needs::default(),
         },
         tags: state::Tags::new(),
     }
@@ -156,6 +157,7 @@ fn value(service: &'static Service, shape: ShapeId) -> Value {
         Kind::Map { .. } => json!({}),
         Kind::String { values, .. } => (*values.first().unwrap_or(&NAME)).into(),
         Kind::Boolean => false.into(),
+        Kind::Blob(_) => "AA==".into(),
         _ => 1.into(),
     }
 }

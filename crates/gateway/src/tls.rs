@@ -4,10 +4,13 @@ use oci::Digest;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use webpki::EndEntityCert;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Certificate chain, the server's own first, and key: PEM files.
 #[derive(Clone, Debug)]
@@ -41,6 +44,9 @@ pub struct ServedCertificate {
     pub digest: Digest,
     /// No authority vouches for it: a client knows it itself, or not at all.
     pub is_self_signed: bool,
+    /// Names and addresses that it is made out to (subjectAltName: RFC 5280, 4.2.1.6).
+    pub dns: Vec<String>,
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Tls {
@@ -51,7 +57,8 @@ impl Tls {
         let parsed = EndEntityCert::try_from(first)
             .map_err(|error| TlsError::Certificate { path: self.certificate.clone(), why: error.to_string() })?;
         let is_self_signed = parsed.issuer() == parsed.subject();
-        let served = ServedCertificate { digest: Digest::of(first), is_self_signed };
+        let (dns, addresses) = names(first);
+        let served = ServedCertificate { digest: Digest::of(first), is_self_signed, dns, addresses };
         let key = self.key()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         // Asked apart from the whole, to tell a bad key from one that belongs elsewhere.
@@ -79,6 +86,26 @@ impl Tls {
     }
 }
 
+/// None of a certificate whose names make no sense: no client takes it for anybody then.
+fn names(certificate: &CertificateDer) -> (Vec<String>, Vec<IpAddr>) {
+    let (mut dns, mut addresses) = (Vec::new(), Vec::new());
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return (dns, addresses) };
+    let alternatives = parsed.subject_alternative_name().ok().flatten();
+    for name in alternatives.iter().flat_map(|extension| &extension.value.general_names) {
+        match name {
+            GeneralName::DNSName(name) => dns.push((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => addresses.extend(address(bytes)),
+            _ => {}
+        }
+    }
+    (dns, addresses)
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into());
+    v4().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into()))
+}
+
 fn unreadable(path: &Path, error: &pem::Error) -> TlsError {
     let why = match error {
         pem::Error::Io(error) => error.to_string(),
@@ -102,6 +129,19 @@ mod tests {
             Err(error) => error.to_string().replace(&format!("{}/", dir.display()), ""),
         };
         assert_eq!(said, expect, "{certificate} {key}");
+    }
+
+    #[test]
+    fn a_certificate_tells_whom_it_is_made_out_to() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let names = ["long.example", "*.wild.example", "10.0.0.1", "2001:db8::1"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let tls = Tls { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+        fs::write(&tls.certificate, made.cert.pem()).expect("written");
+        fs::write(&tls.key, made.signing_key.serialize_pem()).expect("written");
+        let (_, served) = tls.load().expect("loaded");
+        assert_eq!(served.dns, ["long.example", "*.wild.example"]);
+        assert_eq!(served.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.1", "2001:db8::1"]);
     }
 
     #[test]

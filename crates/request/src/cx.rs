@@ -1,5 +1,6 @@
 //! What an operation is told beside its input: who asks, when, and where it runs.
 
+use crate::Hosts;
 use base::{MasterKey, Names, Principal, Secrets, Timestamp};
 use std::sync::Arc;
 
@@ -16,11 +17,18 @@ pub struct Caller {
     pub request_id: String,
     pub source_ip: String,
     pub user_agent: String,
-    /// The endpoint as the caller reached it, without a slash at its end: it may differ from the
-    /// installation's own behind another name.
+    /// The endpoint as the caller reached it, without a slash at its end; answers that name an endpoint or the
+    /// registry name this one.
     pub endpoint: String,
     /// The signed `x-longshore-batch` header of our own agent's log batches.
     pub log_batch: Option<String>,
+}
+
+impl Caller {
+    /// Host and port of the registry as the caller reaches it, the start of every repositoryUri.
+    pub fn registry_host(&self) -> &str {
+        self.endpoint.split_once("://").map_or(&self.endpoint, |(_, host)| host)
+    }
 }
 
 /// Facts of the installation that operations answer with.
@@ -28,8 +36,8 @@ pub struct Caller {
 pub struct Installation {
     /// Such as `http://127.0.0.1:4566`, without a slash at its end.
     pub endpoint: String,
-    /// Host and port of the registry, the start of every repositoryUri.
-    pub registry_host: String,
+    /// What this server answers to.
+    pub hosts: Hosts,
     pub master: MasterKey,
 }
 

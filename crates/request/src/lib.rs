@@ -8,12 +8,14 @@ mod audit;
 mod cx;
 mod entry;
 mod errors;
+mod hosts;
 mod requests;
 
 pub use audit::Call;
 pub use cx::{Caller, Cx, Installation};
 pub use entry::{ChecksOf, Entry, Flow, FlowStep, Kind, ReadStep, TxStep, checks_of, flow_step, read_step, tx_step};
 pub use errors::{denied, unavailable};
+pub use hosts::{Hosts, reachable};
 pub use requests::{Clock, Parts, Requests};
 
 /// What an operation's `checks` answer.

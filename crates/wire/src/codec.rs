@@ -10,7 +10,7 @@ mod identify;
 mod redact;
 mod validate;
 
-pub use identify::{IdentifyError, identify};
+pub use identify::{IdentifyError, identify, spoken};
 pub use redact::redact;
 pub use validate::validate;
 

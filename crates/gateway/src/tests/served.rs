@@ -1,26 +1,26 @@
 //! Requests as they come over a socket, to a server on a memory store.
 
-use crate::{Gateway, Hosts, Server};
+use crate::{Gateway, Server};
 use base::{MASTER_KEY_LEN, MasterKey, Names, OsSecrets, Timestamp};
 use blobs::Blobs;
 use control::Control;
 use request::{Installation, Parts, Requests};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use store::{MemoryEngine, Store};
+use store::{MemoryEngine, Role, Store};
 use telemetry::Telemetry;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-fn requests(dir: &TempDir, address: SocketAddr) -> Requests {
+fn requests(dir: &TempDir, address: SocketAddr, engine: MemoryEngine) -> Requests {
     let installation = Installation {
         endpoint: format!("http://{address}"),
-        registry_host: address.to_string(),
+        hosts: request::Hosts::new(address),
         master: MasterKey::new(&[7; MASTER_KEY_LEN]).expect("a key"),
     };
     Requests::new(Parts {
-        store: Store::open(state::schema(), MemoryEngine::default()).expect("a store"),
+        store: Store::open(state::schema(), engine).expect("a store"),
         telemetry: Telemetry::open(&dir.path().join("telemetry")).expect("telemetry"),
         blobs: Blobs::open(dir.path().join("blobs")).expect("blobs"),
         installation: Arc::new(installation),
@@ -47,8 +47,8 @@ async fn who_is_refused_is_told_in_the_words_of_what_was_asked() {
     let dir = tempfile::tempdir().expect("a folder");
     let server = Server::bind("127.0.0.1:0".parse().expect("an address"), None).await.expect("bound");
     let address = server.address().expect("an address");
-    let requests = requests(&dir, address);
-    let gateway = Arc::new(Gateway { control: Control::new(requests.clone()), requests, hosts: Hosts::new(address) });
+    let requests = requests(&dir, address, MemoryEngine::default());
+    let gateway = Arc::new(Gateway { control: Control::new(requests.clone()), requests, throttle: None });
     let serving = tokio::spawn(server.run(gateway, std::future::pending()));
     let check = async |request: &str, status: u16, start: &str| {
         let (got, body) = ask(address, request).await;
@@ -59,11 +59,44 @@ async fn who_is_refused_is_told_in_the_words_of_what_was_asked() {
     check("PUT /v2/web/manifests/v1 HTTP/1.1\norigin: null", 403, page).await;
     check("GET /v2/ HTTP/1.1\nsec-fetch-site: cross-site", 403, r#"{"errors":[{"code":"DENIED""#).await;
     check("GET /v2/ HTTP/1.1", 401, r#"{"errors":[{"code":"UNAUTHORIZED""#).await;
-    check("POST / HTTP/1.1\norigin: null", 403, r#"{"__type":"AccessDeniedException""#).await;
+    check("POST / HTTP/1.1\norigin: null", 403, "<AccessDeniedException><Message>").await;
+    let json = "POST / HTTP/1.1\norigin: null\ncontent-type: application/x-amz-json-1.1";
+    check(json, 403, r#"{"__type":"AccessDeniedException""#).await;
+    let form = "POST / HTTP/1.1\norigin: null\ncontent-type: application/x-www-form-urlencoded; charset=utf-8";
+    check(form, 403, "<ErrorResponse").await;
     check("POST / HTTP/1.1", 404, "<UnknownOperationException><Message>").await;
     let json = "POST / HTTP/1.1\ncontent-type: application/x-amz-json-1.1";
     check(json, 400, r#"{"__type":"UnknownOperationException""#).await;
     let form = "POST / HTTP/1.1\ncontent-type: application/x-www-form-urlencoded";
     check(form, 400, "<ErrorResponse><Error>").await;
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_stands_by_refuses_everything_until_it_has_taken_up_the_lead() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::bind("127.0.0.1:0".parse().expect("an address"), None).await.expect("bound");
+    let address = server.address().expect("an address");
+    let engine = MemoryEngine::default();
+    let leader = Store::open(state::schema(), engine.clone()).expect("a store");
+    let requests = requests(&dir, address, engine.standby());
+    let control = Control::new(requests.clone());
+    control.stand_by();
+    let gateway = Arc::new(Gateway { control: control.clone(), requests: requests.clone(), throttle: None });
+    let serving = tokio::spawn(server.run(gateway, std::future::pending()));
+    let refused = async |why: &str| {
+        let sts = "POST /?Action=GetCallerIdentity&Version=2011-06-15 HTTP/1.1\ncontent-type: application/x-www-form-urlencoded";
+        let ecs = "POST / HTTP/1.1\nx-amz-target: AmazonEC2ContainerServiceV20141113.ListTasks";
+        for request in [sts, ecs, "GET /v2/ HTTP/1.1", "GET /ws HTTP/1.1"] {
+            let (status, body) = ask(address, request).await;
+            assert!(status == 503 && body.contains(why), "{request}: {status} {body}");
+        }
+    };
+    refused("this server stands by").await;
+    drop(leader);
+    requests.wait_role(|role| matches!(role, Role::Leading { .. })).await;
+    refused("about to lead: try again").await;
+    control.begin().await;
+    assert_eq!(ask(address, "GET /v2/ HTTP/1.1").await.0, 401, "it asks who calls");
     serving.abort();
 }

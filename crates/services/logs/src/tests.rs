@@ -38,7 +38,7 @@ impl Service {
         let dir = tempfile::tempdir().expect("a folder");
         let installation = Installation {
             endpoint: "http://127.0.0.1:4566".into(),
-            registry_host: "127.0.0.1:4566".into(),
+            hosts: request::Hosts::new("127.0.0.1:4566".parse().expect("an address")),
             master: MasterKey::new(&[1; 32]).expect("a key"),
         };
         let requests = Requests::new(Parts {

@@ -34,7 +34,7 @@ pub fn identify(head: &Parts, body: &[u8]) -> Result<(&'static Service, &'static
     if let Some(target) = head.headers.get("x-amz-target") {
         return by_target(head, &String::from_utf8_lossy(target.as_bytes()));
     }
-    let is_form = content_type(head).starts_with("application/x-www-form-urlencoded");
+    let is_form = is_form(head);
     let body = if is_form { body } else { &[] };
     match query::parameter(head, body, "Action") {
         Some(action) => by_action(head, body, &action),
@@ -60,6 +60,22 @@ fn without_operation(head: &Parts) -> IdentifyError {
     }
     let error = ApiError::client("UnknownOperationException", text).with_status(STATUS_NO_OPERATION);
     IdentifyError { dialect: Dialect::default(), error }
+}
+
+/// How a request seems to speak, by its head alone: for an answer before its body is read.
+pub fn spoken(head: &Parts) -> Dialect {
+    let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.rsplit_once('.'));
+    let service = target.and_then(|(prefix, _)| services().iter().find(|known| known.target_prefix == Some(prefix)));
+    match (service, spoken_json(head)) {
+        (Some(service), _) => (*service).into(),
+        (None, Some(protocol)) => protocol.into(),
+        (None, None) if is_form(head) => candidates(head, &[]).next().map_or(Protocol::AwsQuery.into(), Dialect::from),
+        (None, None) => Dialect::default(),
+    }
+}
+
+fn is_form(head: &Parts) -> bool {
+    content_type(head).starts_with("application/x-www-form-urlencoded")
 }
 
 /// The protocol that a content type of awsJson names.

@@ -174,7 +174,14 @@ fn long_reports_and_long_values_are_cut() {
     assert!(text.starts_with("InvalidParameterException: 100 validation errors detected: "), "{text}");
     assert_eq!(text.matches("failed to satisfy").count(), super::validate::SPELT_OUT_MAX);
     let text = verdict("logs", "CreateLogGroup", json!({"logGroupName": "é".repeat(5000)}));
-    assert!(text.contains("é…'") && text.chars().count() < 3000);
+    assert!(text.contains("é…'") && text.chars().count() < 600);
+    let event = json!({"timestamp": 1, "message": "m"});
+    let text = verdict(
+        "logs",
+        "PutLogEvents",
+        json!({"logGroupName": "g", "logStreamName": "s", "logEvents": vec![event; 10_001]}),
+    );
+    assert!(text.contains("less than or equal to 10000") && text.chars().count() < 300, "{text}");
 }
 
 #[test]

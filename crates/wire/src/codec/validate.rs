@@ -9,8 +9,9 @@ use std::fmt::Write;
 /// Violations that an error spells out; the rest are only counted. AWS names no limit; ours keeps
 /// the answer to a bad batch of thousands of entries short.
 pub(super) const SPELT_OUT_MAX: usize = 10;
-/// Characters of an offending value that an error echoes. Ours, for the same reason.
-const ECHO_CHARS_MAX: usize = 1024;
+/// Characters of an offending value that an error echoes: enough to know it by. AWS echoes all of it; ours, for the
+/// same reason.
+const ECHO_CHARS_MAX: usize = 100;
 
 /// Checks every constraint of the model: types, required members, sizes, ranges, patterns, enums.
 ///
