@@ -102,7 +102,7 @@ impl Sandboxes {
 
     fn make(&self, group: &str, shm_bytes: u64) -> io::Result<ProcessRef> {
         let dir = self.dir(group);
-        for part in ["rootfs/dev", SHM] {
+        for part in ["rootfs/dev", "rootfs/proc", SHM] {
             fs::create_dir_all(dir.join(part))?;
         }
         let options = format!("mode=1777,size={shm_bytes}");
@@ -169,7 +169,11 @@ fn config(cgroup: &str) -> Value {
         "ociVersion": "1.0.2",
         "hostname": "sandbox",
         "root": { "path": ROOTFS, "readonly": true },
-        "mounts": [{ "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noexec", "mode=755", "size=64k"] }],
+        "mounts": [
+            // Of no use to the holder; runc looks there for what it must close.
+            { "destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"] },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noexec", "mode=755", "size=64k"] },
+        ],
         "process": {
             "terminal": false,
             "user": { "uid": 0, "gid": 0 },

@@ -140,9 +140,16 @@ async fn a_sandbox_of_nobody_is_cleared_away() {
     let node = Node::new();
     let containers = node.open();
     containers.create(&id("c"), &sharing(&node, "true")).await.expect("create");
+    let lock = node.container_dir(&id("c")).join("shim.lock");
+    until("the shim is there", || std::fs::metadata(&lock).is_ok_and(|lock| lock.len() > 0)).await;
     let holder = node.config.data.join("sandboxes/task/init.pid");
     let pid = std::fs::read_to_string(holder).expect("a holder");
+    let shim = std::fs::read_to_string(&lock).expect("a shim");
+    let shim: serde_json::Value = serde_json::from_str(&shim).expect("its name");
     drop(containers);
+    // Without a word to start it goes away; what it still writes would be in the way of removing the directory.
+    let stat = format!("/proc/{}/stat", shim["pid"]);
+    until("the shim ends", || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))).await;
     // As if the agent had died before the container was complete.
     let record = node.container_dir(&id("c")).join("container.json");
     std::fs::remove_file(record).expect("remove the record");
