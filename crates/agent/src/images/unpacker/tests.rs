@@ -97,8 +97,13 @@ async fn it_holds_nothing_but_what_it_needs() {
     let (layer, dest) = (layer(OCI_LAYER, b"never comes"), dir.path().join("one"));
     let work = ours().start(&layer, &Digest::of(b""), &dest).expect("started");
     let pid = fs::read_to_string("/proc/thread-self/children").expect("children").trim().to_owned();
-    let proc = |file: &str| format!("/proc/{pid}/{file}");
-    let status = || fs::read_to_string(proc("status")).unwrap_or_default();
+    // The thread that unpacks: the test harness has one of its own beside it.
+    let task = || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|task| task.path());
+        let status = |task: &Path| fs::read_to_string(task.join("status")).unwrap_or_default();
+        tasks.into_iter().find(|task| status(task).contains("NoNewPrivs:\t1")).unwrap_or_default()
+    };
+    let status = || fs::read_to_string(task().join("status")).unwrap_or_default();
     let field = |name: &str| {
         let status = status();
         let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
@@ -111,10 +116,10 @@ async fn it_holds_nothing_but_what_it_needs() {
     assert_eq!(field("CapInh:"), format!("{:016x}", 0));
     assert_eq!((field("Uid:"), field("Gid:")), ("65534 65534 65534 65534".into(), "65534 65534 65534 65534".into()));
     assert_eq!((field("Groups:"), field("NoNewPrivs:")), (String::new(), "1".to_owned()));
-    let root = fs::read_link(proc("root")).expect("root");
+    let root = fs::read_link(task().join("root")).expect("root");
     assert!(root.starts_with(dir.path()) && root != dir.path(), "{}", root.display());
-    assert_ne!(fs::read_link(proc("ns/net")).expect("net"), fs::read_link("/proc/self/ns/net").expect("net"));
-    let limits = fs::read_to_string(proc("limits")).expect("limits");
+    assert_ne!(fs::read_link(task().join("ns/net")).expect("net"), fs::read_link("/proc/self/ns/net").expect("net"));
+    let limits = fs::read_to_string(task().join("limits")).expect("limits");
     let data = limits.lines().find(|line| line.starts_with("Max data size")).expect("a limit");
     assert!(data.contains(" 67108864 "), "{data}");
     drop(work);
@@ -123,7 +128,7 @@ async fn it_holds_nothing_but_what_it_needs() {
 
 #[tokio::test]
 async fn a_pull_that_is_given_up_ends_it() {
-    for unpacker in [ours(), other("sleep 1000")] {
+    for unpacker in [ours(), other("exec sleep 1000")] {
         let dir = tempfile::tempdir().expect("a folder");
         let (layer, dest) = (layer(OCI_LAYER, b"never comes"), dir.path().join("one"));
         let diff_id = Digest::of(b"");
@@ -159,7 +164,7 @@ async fn whatever_becomes_of_it_is_told_and_leaves_nothing() {
     let error = run(gone, pieces(&packed)).await;
     assert!(error.contains("No such file"), "{error}");
     let broken = pieces(&packed[..20_000]).chain(iter([Err(PullError::Image("it broke".to_owned()))])).boxed();
-    let error = run(other("sleep 1000"), broken).await;
+    let error = run(other("exec sleep 1000"), broken).await;
     assert!(error.contains("it broke"), "{error}");
 }
 
@@ -168,7 +173,8 @@ async fn one_that_does_not_get_on_is_killed() {
     let dir = tempfile::tempdir().expect("a folder");
     let packed = vec![0; 2 * super::PIPE_BYTES];
     let layer = layer(OCI_LAYER, &packed);
-    let pull = other("sleep 1000").unpack(pieces(&packed), &layer, &Digest::of(b""), &dir.path().join("one")).await;
+    let pull =
+        other("exec sleep 1000").unpack(pieces(&packed), &layer, &Digest::of(b""), &dir.path().join("one")).await;
     assert!(matches!(pull, Err(PullError::Layer(LayerError::Stalled))), "{pull:?}");
     assert!(left_in(&dir).is_empty());
 }
