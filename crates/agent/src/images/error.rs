@@ -71,7 +71,9 @@ impl PullError {
 /// What containerd, which pulls for ECS, says of it; users look for these words.
 fn worded(error: &ClientError) -> String {
     match error {
-        ClientError::NotFound { what, message } if message.eq_ignore_ascii_case("not found") => format!("{what}: not found"),
+        ClientError::NotFound { what, message } if message.eq_ignore_ascii_case("not found") => {
+            format!("{what}: not found")
+        }
         ClientError::NotFound { what, message } => format!("{what}: not found: {message}"),
         ClientError::Unauthorized { message, .. } | ClientError::Denied(message) => format!(
             "pull access denied, repository does not exist or may require authorization: server message: {message}"

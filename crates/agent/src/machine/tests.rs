@@ -280,7 +280,13 @@ fn what_this_agent_cannot_do_is_accepted_and_ended() {
     let commands: Vec<String> = script.machine.step(event, script.now).iter().map(show).collect();
     assert_eq!(commands, ["persist"]);
     script
-        .check("persisted", &["ack m1", "submit Stopped [web Stopped 'CannotCreateContainerError: no'] because CannotCreateContainerError: no"])
+        .check(
+            "persisted",
+            &[
+                "ack m1",
+                "submit Stopped [web Stopped 'CannotCreateContainerError: no'] because CannotCreateContainerError: no",
+            ],
+        )
         .check("submitted", &["forget"]);
 }
 

@@ -139,7 +139,8 @@ impl Reader {
 
     /// The control plane names its own endpoint for images that it has itself; another's tokens are not asked for.
     fn is_own_registry(&self, auth: Option<&acs::RegistryAuthenticationData>) -> Result<bool, String> {
-        let ecr = auth.filter(|auth| auth.r#type.as_deref() == Some("ecr")).and_then(|auth| auth.ecr_auth_data.as_ref());
+        let ecr =
+            auth.filter(|auth| auth.r#type.as_deref() == Some("ecr")).and_then(|auth| auth.ecr_auth_data.as_ref());
         let named = ecr.and_then(|ecr| ecr.endpoint_override.as_deref()).filter(|endpoint| !endpoint.is_empty());
         match named.map(|endpoint| endpoint.split_once("://").map_or(endpoint, |(_, host)| host)) {
             None => Ok(false),

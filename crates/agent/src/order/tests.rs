@@ -102,7 +102,10 @@ fn an_order_of_start_that_does_not_exist_is_refused_as_the_tasks() {
     let needs = json!([{ "containerName": "gone", "condition": "START" }]);
     let (order, _) = read(task_with(json!({ "dependsOn": needs }))).expect("an order");
     let refusal = order.refusal.unwrap_or_default();
-    assert!(refusal.starts_with("TaskDependencyError: Task dependencies cannot be resolved, taskArn: arn:"), "{refusal}");
+    assert!(
+        refusal.starts_with("TaskDependencyError: Task dependencies cannot be resolved, taskArn: arn:"),
+        "{refusal}"
+    );
 }
 
 #[test]

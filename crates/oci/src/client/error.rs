@@ -10,7 +10,7 @@ pub enum ClientError {
     #[error("'{0}' is not a registry's address: expected host or host:port")]
     Endpoint(String),
     /// 404: the repository, manifest, blob or upload is not there.
-    #[error("{what} not found: {message}")]
+    #[error("{what} not found{}", more(message))]
     NotFound { what: String, message: String },
     /// 401: no credentials, or wrong ones.
     #[error("registry {host} wants valid credentials: {message}")]
@@ -50,6 +50,11 @@ pub enum ClientError {
     Tls(String),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+}
+
+/// What a 404 says beyond that, with a colon before it; nothing for the bare status, as HEAD has it.
+fn more(message: &str) -> String {
+    if message.is_empty() || message.eq_ignore_ascii_case("not found") { String::new() } else { format!(": {message}") }
 }
 
 impl ClientError {

@@ -144,6 +144,9 @@ async fn a_registry_that_wants_credentials_refuses_others() {
     assert_eq!(error.to_string(), format!("registry {host} wants valid credentials: who are you"));
     let error = client(&host).get_manifest(&image("team/web:v1")).await.expect_err("not there");
     assert_eq!(error.to_string(), "team/web:v1 not found: no such manifest");
+    // An answer to HEAD has no words of its own.
+    let error = client(&host).head_manifest(&image("team/web:v1")).await.expect_err("not there");
+    assert_eq!(error.to_string(), "team/web:v1 not found");
 }
 
 #[tokio::test]
