@@ -1,5 +1,7 @@
 //! What the README promises, by the clients that it names.
 
+mod cli;
+mod control_plane;
 mod errors;
 mod given;
 mod images;

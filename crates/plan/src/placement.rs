@@ -53,6 +53,8 @@ pub struct Refusal {
     /// The container instance's ARN.
     pub instance: String,
     pub reason: Reason,
+    /// What is missing, where the reason does not say.
+    pub detail: Option<String>,
 }
 
 /// What an instance lacks; the first of these that applies.
@@ -115,14 +117,15 @@ pub fn place<'a>(candidates: &[Candidate<'a>], request: &Request<'a>) -> Result<
 }
 
 /// Why `candidate` cannot take one task, wherever it would be placed otherwise.
-pub fn refusal(candidate: &Candidate, request: &Request) -> Option<Reason> {
-    Node::new(candidate, &request.wants).lacks(request)
+pub fn refusal<'a>(candidate: &Candidate<'a>, request: &Request<'a>) -> Option<Refusal> {
+    Node::new(candidate, &request.wants).refusal(request)
 }
 
 /// A candidate as the placement fills it.
 struct Node<'a> {
     instance: &'a ContainerInstance,
-    has_attributes: bool,
+    /// Names of attributes that are wanted and that it has not.
+    missing: Vec<&'a str>,
     /// What constraints ask about, if there are any.
     facts: Option<Facts<'a>>,
     used: Resources,
@@ -131,13 +134,13 @@ struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn new(candidate: &Candidate<'a>, wants: &Wants) -> Self {
+    fn new(candidate: &Candidate<'a>, wants: &Wants<'a>) -> Self {
         let Candidate { instance, tasks } = candidate;
         let own_ports = instance.registered.ports_tcp.len() + instance.registered.ports_udp.len();
-        let has = |(name, value): &(String, Option<String>)| instance.has_attribute(name, value.as_deref());
+        let missing = wants.attributes.iter().filter(|(name, value)| !instance.has_attribute(name, value.as_deref()));
         Self {
             instance,
-            has_attributes: wants.attributes.iter().all(has),
+            missing: missing.map(|(name, _)| name.as_str()).collect(),
             facts: (!wants.constraints.is_empty()).then(|| Facts::of(instance, tasks)),
             used: used(tasks.iter().copied()),
             reserved_ports: own_ports + fixed_ports(tasks.iter().copied()),
@@ -155,7 +158,7 @@ impl<'a> Node<'a> {
         let too_many_ports = ports > 0 && self.reserved_ports + ports > RESERVED_PORTS_MAX;
         let lacks = [
             (Reason::Agent, !self.instance.agent_connected),
-            (Reason::Attribute, !self.has_attributes),
+            (Reason::Attribute, !self.missing.is_empty()),
             (Reason::MemberOf, !self.facts.as_ref().is_none_or(holds)),
             (Reason::Cpu, demand.cpu > left.cpu),
             (Reason::Memory, demand.memory_mib > left.memory_mib),
@@ -194,7 +197,10 @@ impl<'a> Node<'a> {
 
     fn refusal(&self, request: &Request) -> Option<Refusal> {
         let instance = self.instance.arn().to_string();
-        self.lacks(request).map(|reason| Refusal { instance, reason })
+        self.lacks(request).map(|reason| {
+            let named = (reason == Reason::Attribute).then(|| format!("It has not: {}", self.missing.join(", ")));
+            Refusal { instance, reason, detail: named }
+        })
     }
 }
 

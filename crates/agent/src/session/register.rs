@@ -14,7 +14,7 @@ const RESERVED_PORTS: [&str; 5] = ["22", "2375", "2376", "51678", "51679"];
 /// Docker Engine API versions whose container configuration is read in full.
 const DOCKER_API_MINORS: std::ops::RangeInclusive<u32> = 17..=25;
 /// What really works here, by the names that task definitions require.
-const CAPABILITIES: [&str; 10] = [
+const CAPABILITIES: [&str; 11] = [
     "com.amazonaws.ecs.capability.ecr-auth",
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
     "com.amazonaws.ecs.capability.privileged-container",
@@ -25,6 +25,7 @@ const CAPABILITIES: [&str; 10] = [
     "ecs.capability.execution-role-ecr-pull",
     "ecs.capability.network.container-port-range",
     "ecs.capability.pid-ipc-namespace-sharing",
+    "ecs.capability.task-cpu-mem-limit",
 ];
 
 /// What this machine has to offer.

@@ -85,7 +85,7 @@ pub fn run(tx: &mut Tx, input: RunTaskRequest, cx: &mut Cx) -> Result<RunTaskRes
     if let Some(token) = token.filter(|_| !tasks.is_empty()) {
         tx.put(RUN_TOKENS, RunToken { tasks: tasks.iter().map(|task| task.id.clone()).collect(), ..token });
     }
-    let failures = refusals.into_iter().map(|refusal| show::failure(refusal.instance, refusal.reason.as_str()));
+    let failures = refusals.into_iter().map(show::refusal);
     answer(tx, &tasks, failures.collect())
 }
 

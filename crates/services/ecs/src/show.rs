@@ -11,6 +11,7 @@ pub(crate) use instance::{InstanceParts, instance};
 pub(crate) use task::task;
 
 use crate::names::Member;
+use plan::placement::Refusal;
 use wire::types::ecs::Failure;
 
 /// `reason` of failures about what does not exist.
@@ -19,6 +20,11 @@ pub(crate) const MISSING: &str = "MISSING";
 /// A failure that names what was asked for.
 pub(crate) fn failure(arn: impl Into<String>, reason: &str) -> Failure {
     Failure { arn: Some(arn.into()), reason: Some(reason.to_owned()), detail: None }
+}
+
+/// An instance that cannot take a task.
+pub(crate) fn refusal(refusal: Refusal) -> Failure {
+    Failure { detail: refusal.detail, ..failure(refusal.instance, refusal.reason.as_str()) }
 }
 
 pub(crate) fn missing(member: Member) -> Failure {

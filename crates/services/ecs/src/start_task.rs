@@ -9,7 +9,7 @@ use plan::placement::{self, Candidate, Wants};
 use request::{Caller, Checks, Cx};
 use state::{ContainerInstance, InstanceStatus, Task};
 use store::{Tx, View};
-use wire::types::ecs::{RunTaskRequest, StartTaskRequest, StartTaskResponse};
+use wire::types::ecs::{Failure, RunTaskRequest, StartTaskRequest, StartTaskResponse};
 
 /// Instances of one call, and characters of `startedBy` (Amazon ECS API reference, StartTask).
 const INSTANCES_MAX: usize = 10;
@@ -59,8 +59,8 @@ pub fn run(tx: &mut Tx, input: StartTaskRequest, cx: &mut Cx) -> Result<StartTas
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for target in targets {
         let row = find::instance(tx, scope, &cluster, &target);
-        match refusal(tx, row, &request) {
-            Some(reason) => failures.push(show::failure(target.arn, reason)),
+        match refusal(tx, row, &target, &request) {
+            Some(failure) => failures.push(failure),
             None => {
                 let task = run_task::instantiate(&prototype, target.id, BECAUSE.to_owned(), cx);
                 run_task::put(tx, std::slice::from_ref(&task));
@@ -75,13 +75,18 @@ fn targets(scope: Scope, cluster: &str, input: &StartTaskRequest) -> Result<Vec<
     scope.members(Kind::ContainerInstance, cluster, &input.container_instances, INSTANCES_MAX)
 }
 
-fn refusal(view: &View, row: Option<&ContainerInstance>, request: &placement::Request) -> Option<&'static str> {
+fn refusal<'a>(
+    view: &'a View,
+    row: Option<&'a ContainerInstance>,
+    target: &Member,
+    request: &placement::Request<'a>,
+) -> Option<Failure> {
     match row {
-        None => Some(show::MISSING),
-        Some(row) if row.status != InstanceStatus::Active => Some(INACTIVE),
+        None => Some(show::failure(&target.arn, show::MISSING)),
+        Some(row) if row.status != InstanceStatus::Active => Some(show::failure(&target.arn, INACTIVE)),
         Some(row) => {
             let candidate = Candidate { instance: row, tasks: find::tasks_on(view, row).collect() };
-            placement::refusal(&candidate, request).map(placement::Reason::as_str)
+            placement::refusal(&candidate, request).map(show::refusal)
         }
     }
 }

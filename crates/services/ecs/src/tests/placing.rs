@@ -25,7 +25,10 @@ async fn a_definition_runs_only_where_its_attributes_are() {
     let bare = node(&service, "AKIANODE1", json!([])).await;
     service.ok("RegisterTaskDefinition", web()).await;
     let refused = service.ok("RunTask", json!({ "taskDefinition": "web" })).await;
-    assert_eq!(refused["failures"], json!([{ "arn": bare, "reason": "ATTRIBUTE" }]));
+    assert_eq!(
+        refused["failures"],
+        json!([{ "arn": bare, "reason": "ATTRIBUTE", "detail": "It has not: com.amazonaws.ecs.capability.ecr-auth" }])
+    );
     let able = node(&service, "AKIANODE2", json!([{ "name": "com.amazonaws.ecs.capability.ecr-auth" }])).await;
     let placed = service.ok("RunTask", json!({ "taskDefinition": "web" })).await;
     assert_eq!(placed["tasks"][0]["containerInstanceArn"], able);
@@ -39,7 +42,8 @@ async fn a_definition_runs_only_on_its_platform() {
         let registered = service.ok("RegisterTaskDefinition", plain(json!({ "runtimePlatform": platform }))).await;
         assert_eq!(registered["taskDefinition"]["runtimePlatform"], platform);
         let answer = service.ok("RunTask", json!({ "taskDefinition": "f" })).await;
-        let failures = if fits { json!([]) } else { json!([{ "arn": node, "reason": "ATTRIBUTE" }]) };
+        let refused = json!({ "arn": node, "reason": "ATTRIBUTE", "detail": "It has not: ecs.cpu-architecture" });
+        let failures = if fits { json!([]) } else { json!([refused]) };
         assert_eq!(answer["failures"], failures);
     }
     let windows = json!({ "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" });
