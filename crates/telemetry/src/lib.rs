@@ -25,6 +25,7 @@ mod limits;
 mod model;
 mod position;
 mod read;
+mod reopen;
 mod rows;
 mod spaces;
 mod stage;
@@ -43,23 +44,16 @@ pub use model::{
 };
 pub use position::Position;
 
-use spaces::Spaces;
+use reopen::Slot;
 use stage::Stage;
 use std::path::Path;
 use std::sync::Arc;
 use view::View;
-use writer::Writer;
 
 /// The telemetry of one installation. Clones share one store; the last one to go closes it.
 #[derive(Clone)]
 pub struct Telemetry {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    // Dropped first, so that the writer has ended before the keyspaces close.
-    writer: Writer,
-    spaces: Spaces,
+    slot: Arc<Slot>,
 }
 
 impl Telemetry {
@@ -70,9 +64,7 @@ impl Telemetry {
     /// [`TelemetryError::Locked`] while another process has it open, [`TelemetryError::Format`]
     /// when a newer version wrote it, [`TelemetryError::Storage`] otherwise.
     pub fn open(dir: &Path) -> Result<Self, TelemetryError> {
-        let spaces = Spaces::open(dir)?;
-        let writer = Writer::start(&spaces)?;
-        Ok(Self { shared: Arc::new(Shared { writer, spaces }) })
+        Ok(Self { slot: Arc::new(Slot::open(dir)?) })
     }
 
     /// Stores events at the end of a stream; the answer comes once they are on the disk.
@@ -202,7 +194,12 @@ impl Telemetry {
         bytes: usize,
         work: impl FnOnce(&mut Stage) -> Result<T, TelemetryError> + Send + 'static,
     ) -> Result<T, TelemetryError> {
-        self.shared.writer.submit(bytes, work).await
+        let store = self.slot.writable().await?;
+        let written = store.writer.submit(bytes, work).await;
+        if let Err(TelemetryError::Storage(error)) = &written {
+            self.slot.note(&store, error);
+        }
+        written
     }
 
     /// Runs a read on a blocking thread: it may wait for the disk.
@@ -210,8 +207,8 @@ impl Telemetry {
         &self,
         work: impl FnOnce(View) -> Result<T, TelemetryError> + Send + 'static,
     ) -> Result<T, TelemetryError> {
-        let shared = self.shared.clone();
-        let reading = tokio::task::spawn_blocking(move || work(View::new(&shared.spaces)));
+        let store = self.slot.readable().await?;
+        let reading = tokio::task::spawn_blocking(move || work(View::new(&store.spaces)));
         reading.await.map_err(|_| TelemetryError::Stopped)?
     }
 }

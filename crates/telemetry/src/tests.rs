@@ -3,6 +3,7 @@
 mod appends;
 mod drops;
 mod filter;
+mod full;
 mod kill;
 mod measure;
 mod pages;
