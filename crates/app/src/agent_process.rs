@@ -1,5 +1,6 @@
 //! The local node: an agent process of its own, started and kept by `up`.
 
+use crate::image_args::ImageArgs;
 use anyhow::{Context, Result};
 use clap::Args;
 use cli::{Credentials, Paths};
@@ -32,6 +33,8 @@ pub struct AgentArgs {
     /// File with the node's access key
     #[arg(long)]
     credentials: PathBuf,
+    #[command(flatten)]
+    images: ImageArgs,
 }
 
 /// Runs the agent until its standard input ends (with whoever started it) or a signal comes.
@@ -46,6 +49,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
         credentials: credentials.into(),
         data_dir: args.data,
         shim: std::env::current_exe()?,
+        images: args.images.options()?,
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         tokio::select! {
@@ -74,10 +78,11 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    pub fn start(region: &str, cluster: &str, endpoint: &str, paths: &Paths) -> Result<Self> {
+    pub fn start(region: &str, cluster: &str, endpoint: &str, paths: &Paths, images: &ImageArgs) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("agent").arg("--data").arg(paths.agent()).arg("--credentials").arg(paths.agent_credentials());
         command.args(["--server", endpoint, "--region", region, "--cluster", cluster]);
+        command.args(images.command_line());
         // Its input ends with us, however we end; a terminal's Ctrl-C is ours alone to handle.
         command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
         let mut child = command.spawn().context("cannot start the node agent")?;
