@@ -162,7 +162,8 @@ impl Tree {
         let mut there = path.len();
         let found = loop {
             match self.lookup(if there == 0 { b"." } else { &path[..there] }) {
-                Err(Errno::NOENT) if there > 0 => there = split(&path[..there]).0.len(),
+                // A whiteout on the way is no directory yet.
+                Err(Errno::NOENT | Errno::NOTDIR) if there > 0 => there = split(&path[..there]).0.len(),
                 found => break found.map_err(on(path))?,
             }
         };
@@ -187,10 +188,13 @@ impl Tree {
         if self.unlisted > self.unlisted_max {
             return Err(UnpackError::TooManyEntries { limit: self.unlisted_max });
         }
-        match fs::mkdirat(above, name, Mode::from_raw_mode(MODE_WHILE_WRITING)) {
-            Err(Errno::EXIST) => Err(UnpackError::refused(path, "it is a link to a directory that the layer lacks")),
-            made => {
-                let made = made.and_then(|()| open_directory(above, name)).map_err(on(path))?;
+        match stat(above, name).map_err(on(path))? {
+            Some(there) if kind(&there) == FileType::Symlink => {
+                Err(UnpackError::refused(path, "it is a link to a directory that the layer lacks"))
+            }
+            Some(there) if !is_whiteout(&there) => Err(on(path)(Errno::NOTDIR)),
+            there => {
+                let made = new_directory(above, name, there.is_some()).map_err(on(path))?;
                 Attributes::unlisted().put_on(&made).map_err(on(path))?;
                 Ok(made)
             }
@@ -203,14 +207,11 @@ impl Tree {
         let made = if there.is_some_and(|there| kind(&there) == FileType::Directory) {
             open_directory(dir, name).map_err(on(path))?
         } else {
-            self.make_way(dir, path)?;
-            fs::mkdirat(dir, name, Mode::from_raw_mode(MODE_WHILE_WRITING)).map_err(on(path))?;
-            let made = open_directory(dir, name).map_err(on(path))?;
-            if there.is_some_and(|there| is_whiteout(&there)) {
-                // Removed beneath and made anew: what is beneath stays hidden.
-                make_opaque(&made).map_err(on(path))?;
+            let over_whiteout = there.is_some_and(|there| is_whiteout(&there));
+            if !over_whiteout {
+                self.make_way(dir, path)?;
             }
-            made
+            new_directory(dir, name, over_whiteout).map_err(on(path))?
         };
         attributes.put_on(&made).map_err(on(path))
     }
@@ -316,6 +317,19 @@ fn whiteout(dir: &OwnedFd, path: &[u8]) -> Result<(), UnpackError> {
         }
         Some(_) => Ok(()),
     }
+}
+
+/// Makes a directory, in the place of a whiteout if there is one: what is beneath then stays hidden.
+fn new_directory(dir: &OwnedFd, name: &[u8], over_whiteout: bool) -> Result<OwnedFd, Errno> {
+    if over_whiteout {
+        fs::unlinkat(dir, name, AtFlags::empty())?;
+    }
+    fs::mkdirat(dir, name, Mode::from_raw_mode(MODE_WHILE_WRITING))?;
+    let made = open_directory(dir, name)?;
+    if over_whiteout {
+        make_opaque(&made)?;
+    }
+    Ok(made)
 }
 
 fn make_opaque(dir: &OwnedFd) -> Result<(), Errno> {

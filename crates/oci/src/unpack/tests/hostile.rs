@@ -137,7 +137,7 @@ fn what_replaces_what_is_as_in_the_last_entry() {
     refused("link over directory", |_, l| l.dir("d").symlink("d", "first"), "replace a directory");
     refused("hard link over directory", |_, l| l.dir("d").hard_link("d", "first"), "replace a directory");
     refused("entry beneath a file", |_, l| l.file("first/f", "x"), "Not a directory");
-    refused("entry beneath a link to a file", |_, l| l.symlink("l", "first").file("l/f", "x"), "Not a directory");
+    refused("entry beneath a link to a file", |_, l| l.symlink("l", "first").file("l/f", "x"), "lacks");
     refused("whiteout beneath a file", |_, l| l.file("first/.wh.f", ""), "Not a directory");
 }
 

@@ -119,6 +119,10 @@ fn whiteouts_become_what_overlayfs_reads() {
     check(wh(Layer::default(), ".wh.f").file("f", "x"), &[("f", "file 644 x")]);
     check(wh(Layer::default().dir("d").file("d/f", "x"), ".wh.d"), &[("d", "dir 755 opaque"), ("d/f", "file 644 x")]);
     check(wh(Layer::default(), ".wh.d").dir("d").file("d/f", "x"), &[("d", "dir 755 opaque"), ("d/f", "file 644 x")]);
+    check(
+        wh(Layer::default(), ".wh.d").file("d/e/f", "x").dir("d"),
+        &[("d", "dir 755 opaque"), ("d/e", "dir 755"), ("d/e/f", "file 644 x")],
+    );
     check(wh(Layer::default(), ".wh..wh..opq"), &[("", "dir 755 opaque")]);
     check(wh(Layer::default(), ".wh..wh.plnk"), &[(".wh..wh.plnk", "absent"), ("", "dir 755")]);
     check(wh(wh(Layer::default(), ".wh.f"), ".wh.f"), &[("f", "whiteout")]);
