@@ -23,7 +23,7 @@ const PURE: &[(&str, Option<&str>)] = &[
     ("crates/agent/src/task.rs", None),
     ("crates/control/src/payload.rs", None),
     ("crates/control/src/session.rs", None),
-    ("crates/control/src/sweep.rs", Some("expired")),
+    ("crates/control/src/sweep.rs", Some("of")),
 ];
 
 /// Names that a pure file does not speak, and what to do instead.

@@ -14,18 +14,18 @@ const DEFAULT_CLUSTER: &str = "default";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Problem {
     #[error("'{0}' is not the ARN of a task. Use arn:aws:ecs:<region>:<account>:task/<cluster>/<id>, or the id.")]
-    NotATask(String),
+    TaskName(String),
     #[error("'{0}' is neither the name nor the ARN of a cluster.")]
-    NotACluster(String),
+    ClusterName(String),
     #[error("The referenced task was not found. It may be of another cluster, or have stopped over 24 hours ago.")]
-    NotFound,
+    TaskUnknown,
 }
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
         let code = match problem {
-            Problem::NotATask(_) | Problem::NotACluster(_) => "InvalidParameterException",
-            Problem::NotFound => "ResourceNotFoundException",
+            Problem::TaskName(_) | Problem::ClusterName(_) => "InvalidParameterException",
+            Problem::TaskUnknown => "ResourceNotFoundException",
         };
         Self::client(code, problem.to_string())
     }
@@ -34,7 +34,7 @@ impl From<Problem> for ApiError {
 /// The cluster's name and the task's id: an ARN says both.
 fn named(input: &DescribeTaskEventsRequest) -> Result<(String, String), Problem> {
     if input.task.starts_with("arn:") {
-        let problem = || Problem::NotATask(input.task.clone());
+        let problem = || Problem::TaskName(input.task.clone());
         let arn: Arn = input.task.parse().map_err(|_| problem())?;
         let (cluster, id) = arn.resource_of_kind("task").and_then(|rest| rest.split_once('/')).ok_or_else(problem)?;
         return Ok((cluster.to_owned(), id.to_owned()));
@@ -42,7 +42,7 @@ fn named(input: &DescribeTaskEventsRequest) -> Result<(String, String), Problem>
     let cluster = match input.cluster.as_deref().filter(|cluster| !cluster.is_empty()) {
         None => DEFAULT_CLUSTER.to_owned(),
         Some(arn) if arn.starts_with("arn:") => {
-            let problem = || Problem::NotACluster(arn.to_owned());
+            let problem = || Problem::ClusterName(arn.to_owned());
             let parsed: Arn = arn.parse().map_err(|_| problem())?;
             parsed.resource_of_kind("cluster").ok_or_else(problem)?.to_owned()
         }
@@ -64,7 +64,7 @@ pub fn checks(_view: &View, input: &DescribeTaskEventsRequest, caller: &Caller) 
 pub fn run(view: &View, input: DescribeTaskEventsRequest, cx: &mut Cx) -> Result<DescribeTaskEventsResponse, ApiError> {
     let (cluster, id) = named(&input)?;
     let key = key![cx.account(), cx.region(), cluster, id];
-    let task = view.get(TASKS, &key).ok_or(Problem::NotFound)?;
+    let task = view.get(TASKS, &key).ok_or(Problem::TaskUnknown)?;
     let told = view.get(TASK_EVENTS, &key);
     Ok(DescribeTaskEventsResponse {
         task_arn: Some(task.arn().to_string()),
