@@ -81,19 +81,19 @@ impl Engine {
     ///
     /// # Errors
     /// When a job panicked: what it should have answered never comes.
-    pub async fn run(mut self, mut link: Link) -> Result<(), AgentError> {
+    pub async fn run(&mut self, link: &mut Link) -> Result<(), AgentError> {
         loop {
             tokio::select! {
-                Some(event) = self.events.recv() => self.step(event, Some(&link)),
+                Some(event) = self.events.recv() => self.step(event, Some(link)),
                 heard = link.heard.recv() => match heard {
-                    Some(Heard::Event(event)) => self.step(event, Some(&link)),
-                    Some(Heard::Manifest { message, running }) => self.compare(message, &running, &link),
+                    Some(Heard::Event(event)) => self.step(event, Some(link)),
+                    Some(Heard::Manifest { message, running }) => self.compare(message, &running, link),
                     Some(Heard::EventsWanted) => self.story.want(),
                     Some(Heard::EventsTaken { origin, sequence }) => self.story.taken(&origin, sequence),
                     None => return Ok(()),
                 },
                 () = self.story.is_due() => while let Some(message) = self.story.next() {
-                    say(Some(&link), Outgoing::Events(message));
+                    say(Some(link), Outgoing::Events(message));
                 },
                 Some(job) = self.jobs.join_next() => intact(job)?,
             }
@@ -113,6 +113,28 @@ impl Engine {
         while !(self.machine.is_still() && self.events.is_empty()) {
             let stopping = self.machine.tasks().filter_map(|task| task.stopping(client::now()));
             stopping.filter(|it| told.insert(it.task.clone())).for_each(&mut tell);
+            tokio::select! {
+                Some(event) = self.events.recv() => self.step(event, None),
+                Some(job) = self.jobs.join_next() => intact(job)?,
+            }
+        }
+        while let Some(job) = self.strays.join_next().await {
+            intact(job)?;
+        }
+        Ok(())
+    }
+
+    /// Kills and removes every container, and answers once none is left. Nobody is told; what is saved of their
+    /// tasks stays.
+    ///
+    /// # Errors
+    /// When a job panicked.
+    pub async fn wipe(mut self) -> Result<(), AgentError> {
+        self.hands.online = None;
+        for task in self.machine.tasks().map(|task| task.order.arn.clone()).collect::<Vec<_>>() {
+            self.step(Event::HostKill { task }, None);
+        }
+        while !self.machine.is_still() {
             tokio::select! {
                 Some(event) = self.events.recv() => self.step(event, None),
                 Some(job) = self.jobs.join_next() => intact(job)?,

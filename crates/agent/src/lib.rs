@@ -27,5 +27,5 @@ pub mod unpack;
 
 pub use images::options::{self as image_options, ImageOptions};
 pub use images::{AuthError, RegistryAuth};
-pub use node::{AgentError, Config, run, stop_all};
+pub use node::{AgentError, Config, forget_tasks, run, stop_all};
 pub use task::Stopping;

@@ -57,6 +57,10 @@ pub enum Event {
     HostStop {
         task: String,
     },
+    /// Nothing of the task is to be left, at once: nobody waits for its end, its output or what disk says.
+    HostKill {
+        task: String,
+    },
     /// The order is written where it survives this process, though perhaps not a power failure: neither
     /// would a container.
     Noted {
@@ -243,6 +247,7 @@ impl Machine {
             Event::Payload { message, orders } => self.payload(message, orders, now, &mut commands),
             Event::Stop { task } => self.change(&task, now, &mut commands, |live| live.stop(now)),
             Event::HostStop { task } => self.change(&task, now, &mut commands, |live| live.host_stop(now)),
+            Event::HostKill { task } => self.change(&task, now, &mut commands, |live| live.host_kill(now)),
             Event::Noted { task } => self.change(&task, now, &mut commands, Live::noted),
             Event::Persisted { task, revision } => self.persisted(&task, revision, now, &mut commands),
             Event::Submitted { task } => self.change(&task, now, &mut commands, Live::submitted),

@@ -43,6 +43,8 @@ pub struct Config {
     /// Our own binary: `<shim> shim <container's folder>` enters [`crate::shim::main`].
     pub shim: PathBuf,
     pub images: ImageOptions,
+    /// Its containers end with it.
+    pub ephemeral: bool,
 }
 
 /// Why an agent cannot work, or go on.
@@ -62,28 +64,54 @@ pub enum AgentError {
     Job(String),
 }
 
-/// Works as the cluster's node until the future is dropped; containers go on then.
+/// Works as the cluster's node until `end` resolves; containers go on then, or are killed and removed, if the node
+/// is ephemeral.
 ///
 /// # Errors
 /// What keeps this machine from being a node. A control plane that cannot be reached is waited for.
-pub async fn run(config: Config) -> Result<(), AgentError> {
+pub async fn run(config: Config, end: impl Future<Output = ()>) -> Result<(), AgentError> {
+    let mut end = std::pin::pin!(end);
     let machine = Machine::claim(&config.data_dir, &config.shim).await?;
-    let aws = AwsClient::new(&config.endpoint, &config.region, config.credentials.clone())?;
-    let found = machine.containers.adopt().await?;
-    let registered = join(&aws, &machine, &config.cluster).await;
-    let registries = Registries::new(OwnRegistry::at(registered.account(), &aws), aws.clone(), config.images);
-    let unpacker = Unpacker { program: config.shim.clone(), args: vec!["unpack".to_owned()] };
-    let images = Images::open(&config.data_dir, registries, unpacker).map_err(machine.data_dir_error())?;
-    let mut helpers = JoinSet::new();
-    helpers.spawn(warm_up(machine.containers.clone(), images.clone()));
-    let ((heard, hears), (says, outgoing)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-    let session = Session::new(aws.clone(), registered, machine.runtime.clone(), heard, outgoing);
-    helpers.spawn(session.run());
-    let (hands, events) = machine.hands(Some(Online { aws, images: images.clone() }));
-    let engine = Engine::start(hands, events, found)?;
-    // Only now is known what restored tasks need.
-    helpers.spawn(images.keep_house());
-    engine.run(Link { heard: hears, outgoing: says }).await
+    let ephemeral = config.ephemeral;
+    let mut node = tokio::select! {
+        node = Node::begin(&machine, config) => node?,
+        () = &mut end => return Ok(()),
+    };
+    tokio::select! {
+        ended = node.engine.run(&mut node.link) => return ended,
+        () = end => {}
+    }
+    // Neither orders nor the cleaning of images come between.
+    node.helpers.shutdown().await;
+    if ephemeral { node.engine.wipe().await } else { Ok(()) }
+}
+
+/// A node at work.
+struct Node {
+    engine: Engine,
+    link: Link,
+    helpers: JoinSet<()>,
+}
+
+impl Node {
+    async fn begin(machine: &Machine, config: Config) -> Result<Self, AgentError> {
+        let aws = AwsClient::new(&config.endpoint, &config.region, config.credentials.clone())?;
+        let found = machine.containers.adopt().await?;
+        let registered = join(&aws, machine, &config.cluster).await;
+        let registries = Registries::new(OwnRegistry::at(registered.account(), &aws), aws.clone(), config.images);
+        let unpacker = Unpacker { program: config.shim.clone(), args: vec!["unpack".to_owned()] };
+        let images = Images::open(&config.data_dir, registries, unpacker).map_err(machine.data_dir_error())?;
+        let mut helpers = JoinSet::new();
+        helpers.spawn(warm_up(machine.containers.clone(), images.clone()));
+        let ((heard, hears), (says, outgoing)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let session = Session::new(aws.clone(), registered, machine.runtime.clone(), heard, outgoing);
+        helpers.spawn(session.run());
+        let (hands, events) = machine.hands(Some(Online { aws, images: images.clone() }));
+        let engine = Engine::start(hands, events, found)?;
+        // Only now is known what restored tasks need.
+        helpers.spawn(images.keep_house());
+        Ok(Self { engine, link: Link { heard: hears, outgoing: says }, helpers })
+    }
 }
 
 /// Stops and removes all containers of a node whose agent does not run; the next agent reports their
@@ -103,6 +131,14 @@ pub async fn stop_all(data_dir: &Path, shim: &Path, tell: impl FnMut(Stopping)) 
     Engine::start(hands, events, found)?.stop_all(tell).await?;
     machine.containers.dismantle().await?;
     Ok(running)
+}
+
+/// Forgets the tasks of a node whose agent does not run and whose containers are gone: nobody hears of their ends.
+///
+/// # Errors
+/// When the folder cannot be changed.
+pub fn forget_tasks(data_dir: &Path) -> io::Result<()> {
+    Saved::forget_all(data_dir)
 }
 
 /// This machine's containers and saved tasks, held by one process at a time.

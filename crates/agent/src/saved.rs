@@ -100,6 +100,11 @@ impl Saved {
         crate::drivers::files::absent_is_fine(fs::remove_dir_all(self.dir(id)))
     }
 
+    /// Removes every task's folder.
+    pub fn forget_all(data: &Path) -> io::Result<()> {
+        crate::drivers::files::absent_is_fine(fs::remove_dir_all(data.join(TASKS)))
+    }
+
     /// Where the shipping of a container's output notes how far it is.
     pub fn shipping(&self, id: &str, runtime_id: &str) -> PathBuf {
         self.dir(id).join(format!("{runtime_id}.logs"))

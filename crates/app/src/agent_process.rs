@@ -35,6 +35,9 @@ pub struct AgentArgs {
     credentials: PathBuf,
     #[command(flatten)]
     images: ImageArgs,
+    /// Its containers end with it
+    #[arg(long)]
+    ephemeral: bool,
 }
 
 /// Runs the agent until its standard input ends (with whoever started it) or a signal comes.
@@ -50,13 +53,10 @@ pub fn run(args: AgentArgs) -> Result<()> {
         data_dir: args.data,
         shim: std::env::current_exe()?,
         images: args.images.options()?,
+        ephemeral: args.ephemeral,
     };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        tokio::select! {
-            ended = agent::run(config) => ended.map_err(Into::into),
-            () = starter_gone() => Ok(()),
-        }
-    })
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(agent::run(config, starter_gone()))?)
 }
 
 /// Resolves when the pipe that is our standard input closes; never, if it is no pipe.
@@ -69,6 +69,19 @@ async fn starter_gone() {
     while matches!(input.read(&mut byte).await, Ok(1..)) {}
 }
 
+/// What an agent is started with.
+pub struct Start<'a> {
+    pub region: &'a str,
+    /// The cluster's name.
+    pub cluster: &'a str,
+    /// Where it calls the server.
+    pub endpoint: &'a str,
+    pub paths: &'a Paths,
+    pub images: &'a ImageArgs,
+    /// Its containers end with it.
+    pub ephemeral: bool,
+}
+
 /// Keeps one agent process running.
 pub struct Supervisor {
     command: Command,
@@ -78,11 +91,13 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    pub fn start(region: &str, cluster: &str, endpoint: &str, paths: &Paths, images: &ImageArgs) -> Result<Self> {
+    pub fn start(start: Start) -> Result<Self> {
+        let Start { region, cluster, endpoint, paths, images, ephemeral } = start;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("agent").arg("--data").arg(paths.agent()).arg("--credentials").arg(paths.agent_credentials());
         command.args(["--server", endpoint, "--region", region, "--cluster", cluster]);
         command.args(images.command_line());
+        command.args(ephemeral.then_some("--ephemeral"));
         // Its input ends with us, however we end; a terminal's Ctrl-C is ours alone to handle.
         command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
         let mut child = command.spawn().context("cannot start the node agent")?;
@@ -104,7 +119,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends the agent; its containers stay.
+    /// Ends the agent; its containers stay, unless it is ephemeral.
     pub async fn end(&mut self) {
         drop(self.input.take());
         if tokio::time::timeout(END_TIMEOUT, self.child.wait()).await.is_err() {

@@ -2,15 +2,17 @@
 
 use crate::data_dir::DataDir;
 use anyhow::{Context, Result};
-use base::MasterKey;
+use base::{MASTER_KEY_LEN, MasterKey, OsSecrets, Secrets};
 use state::{ACCESS_KEYS, AccessKey};
-use store::{EtcdEngine, EtcdPlace, FjallEngine, Role, Store, View, key};
+use store::{EtcdEngine, EtcdPlace, FjallEngine, MemoryEngine, Role, Store, View, key};
 
 /// What `--engine` chose.
 #[derive(Clone, Debug)]
 pub enum Engine {
     /// A folder of this server alone.
     Fjall,
+    /// This process alone; not to be chosen, but with `--ephemeral`.
+    Memory,
     /// An etcd that several servers share: one leads, the others stand by.
     Etcd(EtcdPlace),
 }
@@ -29,6 +31,7 @@ impl Engine {
     pub fn open(&self, data: &DataDir, address: &str) -> Result<Store> {
         let store = match self {
             Self::Fjall => Store::open(state::schema(), FjallEngine::open(data.paths.state())?),
+            Self::Memory => Store::open(state::schema(), MemoryEngine::default()),
             Self::Etcd(place) => Store::open(state::schema(), EtcdEngine::new(place.clone(), address)?),
         };
         store.context("cannot open the state")
@@ -36,7 +39,12 @@ impl Engine {
 }
 
 /// The key of the rows' secrets: made for new rows, unless another server leads and has made it.
-pub fn master_key(data: &DataDir, store: &Store) -> Result<MasterKey> {
+pub fn master_key(engine: &Engine, data: &DataDir, store: &Store) -> Result<MasterKey> {
+    if let Engine::Memory = engine {
+        let mut key = [0; MASTER_KEY_LEN];
+        OsSecrets.fill(&mut key);
+        return Ok(MasterKey::new(&key)?);
+    }
     let view = store.view();
     let is_new = matches!(store.role(), Role::Leading { .. }) && view.count(ACCESS_KEYS, &key![]) == 0;
     let master = data.master_key(is_new)?;

@@ -52,8 +52,8 @@ pub struct Wanted {
     pub cluster: Option<String>,
 }
 
-const ACCOUNT: &str = "000000000000";
-const REGION: &str = "us-east-1";
+pub const ACCOUNT: &str = "000000000000";
+pub const REGION: &str = "us-east-1";
 const CLUSTER: &str = "default";
 
 /// Where this installation is at home: as its keys say, or as another server's, or as wanted.

@@ -6,6 +6,7 @@ mod agent_process;
 mod data_dir;
 mod down;
 mod engine;
+mod ephemeral;
 mod first_start;
 mod image_args;
 mod terms;

@@ -3,20 +3,21 @@
 //! Only while it leads does a server answer requests, run the control loops, and have a node of its
 //! own. See docs/decisions/0007-one-leads-others-stand-by.md.
 
-use crate::agent_process::Supervisor;
+use crate::agent_process::{Start, Supervisor};
 use crate::data_dir::{DataDir, write_private};
 use crate::engine;
 use crate::first_start::{self, Home, Wanted};
 use crate::image_args::ImageArgs;
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use cli::Endpoint;
-use control::Control;
-use gateway::{ServedCertificate, Tls};
+use control::{Control, FirstSecond};
+use gateway::{Answer, ServedCertificate, Tls};
 use request::Requests;
 use std::net::SocketAddr;
 use std::time::Duration;
 use store::Role;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// How long a leader waits for its node before it says that it goes on without.
 const NODE_READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,6 +37,8 @@ pub struct Terms {
     pub tls: Option<(Tls, ServedCertificate)>,
     /// What its own node does with images; none: it has no node.
     pub images: Option<ImageArgs>,
+    /// Nothing is left of it: its containers end with it, and it can be brought back to its first second.
+    pub ephemeral: bool,
 }
 
 /// How a term ended.
@@ -46,17 +49,26 @@ enum End {
     Role,
 }
 
-/// Ctrl-C and what service managers send.
+/// What a server is asked for from outside.
 pub struct Signals {
+    end: EndSignals,
+    resets: mpsc::Receiver<Answer>,
+}
+
+/// Ctrl-C and what service managers send.
+struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    pub fn new() -> Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    pub fn new(resets: mpsc::Receiver<Answer>) -> Result<Self> {
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { end: EndSignals { interrupt, terminate }, resets })
     }
+}
 
+impl EndSignals {
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -94,7 +106,7 @@ impl Terms {
         }
         tokio::select! {
             _ = self.requests.wait_role(|now| now != role) => Ok(End::Role),
-            () = signals.next() => Ok(End::Asked),
+            () = signals.end.next() => Ok(End::Asked),
         }
     }
 
@@ -110,9 +122,7 @@ impl Terms {
         };
         let control = self.control.clone();
         let loops = tokio::spawn(async move { control.run().await });
-        let start =
-            |images| Supervisor::start(&home.region, &home.cluster, &self.node_endpoint, &self.data.paths, images);
-        let mut agent = self.images.as_ref().map(start).transpose()?;
+        let mut agent = self.start_agent(&home)?;
         let outcome = tokio::select! {
             outcome = self.foreground(&mut agent, &home, signals) => outcome.map(|()| End::Asked),
             _ = self.requests.wait_role(|role| is_over(role, term)) => Ok(End::Role),
@@ -122,6 +132,50 @@ impl Terms {
         }
         loops.abort();
         outcome
+    }
+
+    /// Starts the local node, if there is to be one.
+    fn start_agent(&self, home: &Home) -> Result<Option<Supervisor>> {
+        let start = |images| {
+            Supervisor::start(Start {
+                region: &home.region,
+                cluster: &home.cluster,
+                endpoint: &self.node_endpoint,
+                paths: &self.data.paths,
+                images,
+                ephemeral: self.ephemeral,
+            })
+        };
+        self.images.as_ref().map(start).transpose()
+    }
+
+    /// Brings everything back to the first second, and answers when the node is there again. Where there were no
+    /// tasks the node need not know; else its agent ends, which ends its containers, and comes back.
+    async fn reset(&self, first: Option<&FirstSecond>, agent: &mut Option<Supervisor>, home: &Home) -> Result<()> {
+        let first = first.context("the server is starting")?;
+        if first.restore_without_tasks(&self.requests).await.map_err(|error| anyhow!(error))? {
+            return Ok(());
+        }
+        self.control.stand_by();
+        if let Some(agent) = agent {
+            agent.end().await;
+            agent::forget_tasks(&self.data.paths.agent())?;
+        }
+        first.restore(&self.requests).await.map_err(|error| anyhow!(error))?;
+        self.control.begin().await;
+        *agent = self.start_agent(home)?;
+        tokio::time::timeout(NODE_READY_TIMEOUT, self.node(agent.is_some()))
+            .await
+            .context("the node did not come back")?;
+        Ok(())
+    }
+
+    /// What Ctrl-C does, as it is said.
+    fn end_of_it(&self) -> &'static str {
+        match self.ephemeral {
+            true => "Ctrl-C ends it, and nothing is left.",
+            false => "Ctrl-C ends it; containers stay.",
+        }
     }
 
     /// What has to be right before anything is answered or done.
@@ -168,20 +222,25 @@ impl Terms {
         let (endpoint, account) = (&self.endpoint, &home.account);
         let begun = tokio::time::Instant::now();
         let mut ready = std::pin::pin!(tokio::time::timeout(NODE_READY_TIMEOUT, self.node(agent.is_some())));
-        let mut said = false;
+        let mut first = None;
         loop {
             tokio::select! {
-                node = &mut ready, if !said => {
-                    said = true;
+                node = &mut ready, if first.is_none() => {
+                    first = Some(FirstSecond::of(&self.requests));
                     let news = match node {
-                        Ok(node) => format!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). Ctrl-C ends it; containers stay.", begun.elapsed().as_millis()),
+                        Ok(node) => format!("Longshore is ready: {endpoint}, account {account}, {node} ({} ms). {}", begun.elapsed().as_millis(), self.end_of_it()),
                         Err(_) => format!("Longshore serves {endpoint}, account {account}, but its node has not joined; see the messages above."),
                     };
                     // A server goes on when nobody reads its news.
                     _ = cli::say(format_args!("{news}\nPoint the AWS CLI at it:  {}", cli::env_line(&self.data.paths.data)?));
                 }
                 () = keep(agent) => {}
-                () = signals.next() => return Ok(()),
+                () = signals.end.next() => return Ok(()),
+                Some(answer) = signals.resets.recv(), if first.is_some() => {
+                    let reset = self.reset(first.as_ref(), agent, home).await;
+                    // Who asked may have gone away.
+                    _ = answer.send(reset.map_err(|error| format!("{error:#}")));
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::data_dir::DataDir;
 use crate::engine::{self, Engine};
+use crate::ephemeral::{self, EphemeralArgs};
 use crate::first_start::Wanted;
 use crate::image_args::ImageArgs;
 use crate::terms::{Signals, Terms};
@@ -11,8 +12,8 @@ use blobs::Blobs;
 use clap::Args;
 use cli::Paths;
 use control::Control;
-use gateway::{Gateway, Server, Throttle, Tls};
-use request::{Hosts, Installation, Parts, Requests, reachable};
+use gateway::{Gateway, Resets, Server, Throttle, Tls};
+use request::{Hosts, Installation, Open, Parts, Requests, reachable};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,9 +36,8 @@ LONGSHORE_LOG chooses what is logged: warn, info (the default), debug.";
 #[derive(Args)]
 #[command(after_help = NOTES)]
 pub struct UpArgs {
-    /// Data folder: state, images, logs, and what the local node runs
-    #[arg(long, value_name = "DIR", default_value = cli::DATA_DIR)]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", help = format!("Data folder: state, images, logs, and what the local node runs [default: {}]", cli::DATA_DIR))]
+    data: Option<PathBuf>,
     /// Where state is kept: fjall, in the data folder, or an etcd that several servers share, one of
     /// which leads while the others stand by
     #[arg(long, value_name = "fjall|etcd://HOST:PORT[/PREFIX]", default_value = "fjall", value_parser = engine::parse)]
@@ -68,6 +68,8 @@ pub struct UpArgs {
     no_node: bool,
     #[command(flatten)]
     images: ImageArgs,
+    #[command(flatten)]
+    ephemeral: EphemeralArgs,
 }
 
 /// An address, or a name of one; of a name's several addresses one of IPv4, which loopback is for most.
@@ -111,9 +113,21 @@ pub fn run(args: UpArgs) -> Result<()> {
     Server::check(args.listen, args.tls_cert.is_some())?;
     // What its node will be told is looked at here, where somebody reads what is wrong.
     args.images.options()?;
-    let data = DataDir::claim(Paths::of(&args.data))?;
+    args.ephemeral.check(args.listen)?;
+    let folder = match args.ephemeral.ephemeral {
+        true => args.ephemeral.folder(args.data.as_deref())?,
+        false => args.data.clone().unwrap_or_else(|| cli::DATA_DIR.into()),
+    };
+    let data = DataDir::claim(Paths::of(&folder))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
-    runtime.block_on(serve(args, data))
+    runtime.block_on(async {
+        let is_ephemeral = args.ephemeral.ephemeral;
+        let outcome = serve(args, data).await;
+        if is_ephemeral {
+            ephemeral::remove(&folder).await?;
+        }
+        outcome
+    })
 }
 
 async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
@@ -134,11 +148,15 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = format!("{scheme}://{}", hosts.advertised());
-    let requests = open(&args.engine, &data, &endpoint, hosts)?;
+    let wanted = Wanted { account: args.account, region: args.region, cluster: args.cluster };
+    let engine = if args.ephemeral.ephemeral { Engine::Memory } else { args.engine };
+    let requests = open(&engine, &data, &endpoint, hosts, args.ephemeral.open(&wanted))?;
     let control = Control::new(requests.clone());
     control.stand_by();
     let throttle = args.aws_throttling.then(Throttle::default);
-    let gateway = Arc::new(Gateway { requests: requests.clone(), control: control.clone(), throttle });
+    let (resets, asked) = Resets::new();
+    let resets = args.ephemeral.ephemeral.then_some(resets);
+    let gateway = Arc::new(Gateway { requests: requests.clone(), control: control.clone(), throttle, resets });
     let (end, ended) = watch::channel(());
     // A certificate is made out to names that others use: the local node keeps to loopback.
     let local = if tls.is_some() && !args.no_node { Some(Server::bind(LOCAL, None).await?) } else { None };
@@ -154,11 +172,21 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     let store = control.clone();
     let store = tokio::spawn(async move { store.keep_store().await });
 
-    let wanted = Wanted { account: args.account, region: args.region, cluster: args.cluster };
     let tls = tls.zip(certificate);
     let images = (!args.no_node).then_some(args.images);
-    let terms = Terms { requests, control, data, wanted, endpoint, address, node_endpoint, tls, images };
-    let outcome = terms.run(&mut Signals::new()?).await;
+    let terms = Terms {
+        requests,
+        control,
+        data,
+        wanted,
+        endpoint,
+        address,
+        node_endpoint,
+        tls,
+        images,
+        ephemeral: args.ephemeral.ephemeral,
+    };
+    let outcome = terms.run(&mut Signals::new(asked)?).await;
     drop(end);
     serving.join_all().await;
     store.abort();
@@ -166,14 +194,14 @@ async fn serve(args: UpArgs, data: DataDir) -> Result<()> {
     outcome
 }
 
-fn open(engine: &Engine, data: &DataDir, endpoint: &str, hosts: Hosts) -> Result<Requests> {
+fn open(engine: &Engine, data: &DataDir, endpoint: &str, hosts: Hosts, anyone: Option<Open>) -> Result<Requests> {
     let store = engine.open(data, endpoint)?;
-    let master = engine::master_key(data, &store)?;
+    let master = engine::master_key(engine, data, &store)?;
     let telemetry = Telemetry::open(&data.paths.telemetry()).context("cannot open the logs")?;
     let blobs = Blobs::open(data.paths.blobs()).context("cannot open the blobs")?;
     let mut seed = [0; 16];
     OsSecrets.fill(&mut seed);
-    let installation = Installation { endpoint: endpoint.to_owned(), hosts, master };
+    let installation = Installation { endpoint: endpoint.to_owned(), hosts, master, open: anyone };
     Ok(Requests::new(Parts {
         store,
         telemetry,

@@ -148,7 +148,7 @@ fn check_scope(auth: &AuthParts, service: &Service) -> Result<(), Refusal> {
 const REGION_LEN_MAX: usize = 32;
 
 /// Regions are whatever clients name; the shape keeps them fit for ARNs, hosts and keys.
-fn is_region(text: &str) -> bool {
+pub fn is_region(text: &str) -> bool {
     (1..=REGION_LEN_MAX).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

@@ -9,6 +9,7 @@
 mod collect;
 mod control;
 mod drain;
+mod first;
 mod payload;
 mod recover;
 mod session;
@@ -18,6 +19,7 @@ mod sweep;
 
 pub use collect::{CollectError, Collected, Collector};
 pub use control::Control;
+pub use first::FirstSecond;
 
 #[cfg(test)]
 mod tests;

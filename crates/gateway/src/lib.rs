@@ -3,9 +3,11 @@
 //! The registry's `/v2` and the agents' websocket are mounted here. This room
 //! does not know what an operation does: the generated table names them all.
 
+mod anyone;
 mod body;
 #[path = "gen/dispatch.rs"]
 mod dispatch;
+mod reset;
 mod server;
 mod stages;
 mod throttle;
@@ -13,6 +15,7 @@ mod tls;
 mod trust;
 
 pub use dispatch::OPERATIONS;
+pub use reset::{Answer, RESET_PATH, Resets};
 pub use server::{Gateway, ListenError, Server};
 pub use throttle::Throttle;
 pub use tls::{ServedCertificate, Tls, TlsError};

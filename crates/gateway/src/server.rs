@@ -1,7 +1,7 @@
 //! Listening, TLS, connections, and an end that lets requests finish.
 
 use crate::tls::{ServedCertificate, Tls, TlsError};
-use crate::{Throttle, stages};
+use crate::{Resets, Throttle, stages};
 use control::Control;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -51,6 +51,8 @@ pub struct Gateway {
     pub control: Control,
     /// Refuses calls that come too often for AWS; without it, none do.
     pub throttle: Option<Throttle>,
+    /// Where resets are asked for; without it, none are.
+    pub resets: Option<Resets>,
 }
 
 /// A bound server, not yet answering.

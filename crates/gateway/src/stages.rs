@@ -2,7 +2,7 @@
 //! throttle, decode, validate, then (in `request`) begin, authorise, run, audit, commit, and encode.
 
 use crate::server::{Gateway, Peer};
-use crate::{OPERATIONS, body, trust};
+use crate::{OPERATIONS, anyone, body, reset, trust};
 use auth::Identity;
 use base::ApiError;
 use bytes::Bytes;
@@ -35,6 +35,12 @@ pub async fn handle(gate: &Gateway, peer: Peer, request: Request<Incoming>) -> R
         }
         let meta = registry::Meta { source_ip: peer.address.ip().to_string(), request_id };
         return registry::handle(&gate.requests, Request::from_parts(head, incoming), meta).await;
+    }
+    if let Some(resets) = gate.resets.as_ref().filter(|_| path == reset::RESET_PATH) {
+        return match resets.ask(&head.method, peer).await {
+            Ok(()) => status(StatusCode::NO_CONTENT),
+            Err(error) => failed(codec::spoken(&head), &error, &request_id),
+        };
     }
     if path == "/ws" {
         return agent_session(gate, peer, Request::from_parts(head, incoming), request_id).await;
@@ -80,7 +86,12 @@ fn authenticate(
     request_id: &str,
 ) -> Result<Caller, ApiError> {
     let (view, now) = (gate.requests.view(), gate.requests.now());
-    let identity = auth::authenticate(&view, &gate.requests.installation().master, head, body, service, now)?;
+    let installation = gate.requests.installation();
+    let identity = auth::authenticate(&view, &installation.master, head, body, service, now);
+    let identity = match (&installation.open, identity) {
+        (Some(open), Err(_)) => anyone::identity(&view, open, head)?,
+        (_, identity) => identity?,
+    };
     Ok(caller(identity, peer, head, request_id))
 }
 
@@ -166,6 +177,12 @@ fn encoded(encoded: Encoded) -> Response<Body> {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
+    response
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(body::full(Bytes::new()));
+    *response.status_mut() = status;
     response
 }
 

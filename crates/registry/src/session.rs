@@ -4,7 +4,7 @@ use crate::Meta;
 use crate::errors::RegistryError;
 use crate::query::Query;
 use auth::{Check, LAYER_GRANT};
-use base::ApiError;
+use base::{ApiError, Principal};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, USER_AGENT};
@@ -36,14 +36,17 @@ impl Session {
         meta: Meta,
     ) -> Result<Self, RegistryError> {
         let (view, master, now) = (requests.view(), &requests.installation().master, requests.now());
-        let (principal, region) = match query.get(LAYER_GRANT) {
+        let proven = match query.get(LAYER_GRANT) {
             Some(grant) if matches!(head.method, Method::GET | Method::HEAD) => {
-                auth::open_layer_grant(&view, master, grant, head.uri.path(), now)?
+                auth::open_layer_grant(&view, master, grant, head.uri.path(), now).map_err(RegistryError::from)
             }
-            _ => {
-                let token = password(&head.headers).ok_or(RegistryError::NoCredentials)?;
-                auth::open_registry_token(&view, master, &token, now)?
-            }
+            _ => password(&head.headers)
+                .ok_or(RegistryError::NoCredentials)
+                .and_then(|token| Ok(auth::open_registry_token(&view, master, &token, now)?)),
+        };
+        let (principal, region) = match (proven, &requests.installation().open) {
+            (Err(_), Some(open)) => (Principal::Root { account: open.account.clone() }, open.region.clone()),
+            (proven, _) => proven?,
         };
         let user_agent = head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let caller = Caller {

@@ -39,6 +39,19 @@ pub struct Installation {
     /// What this server answers to.
     pub hosts: Hosts,
     pub master: MasterKey,
+    /// None: whoever calls has to prove who they are.
+    pub open: Option<Open>,
+}
+
+/// A server for test suites on its own machine, at which every caller is the account's root who does not prove to
+/// be another.
+#[derive(Clone, Debug)]
+pub struct Open {
+    pub account: String,
+    /// The region of calls that name none.
+    pub region: String,
+    /// Tasks may reach what is the host's own: its network, its processes, its files.
+    pub allows_host: bool,
 }
 
 /// The context of one run of an operation.

@@ -12,7 +12,7 @@ mod hosts;
 mod requests;
 
 pub use audit::Call;
-pub use cx::{Caller, Cx, Installation};
+pub use cx::{Caller, Cx, Installation, Open};
 pub use entry::{ChecksOf, Entry, Flow, FlowStep, Kind, ReadStep, TxStep, checks_of, flow_step, read_step, tx_step};
 pub use errors::{denied, unavailable};
 pub use hosts::{Hosts, reachable};

@@ -25,6 +25,8 @@ pub struct Tx {
     changes: Vec<Change>,
     /// Where in `changes` a key stands.
     places: BTreeMap<(u16, Arc<[u8]>), usize>,
+    /// The limits do not bind it.
+    is_unlimited: bool,
 }
 
 /// What a transaction did to one row, from before its first to after its last touch.
@@ -89,7 +91,7 @@ impl Deref for Tx {
 
 impl Tx {
     pub(crate) fn begin(head: &View) -> Self {
-        Self { view: head.clone(), changes: Vec::new(), places: BTreeMap::new() }
+        Self { view: head.clone(), changes: Vec::new(), places: BTreeMap::new(), is_unlimited: false }
     }
 
     /// Writes the row under its own key, in place of the one there.
@@ -113,6 +115,16 @@ impl Tx {
         }
         self.put(table, row);
         true
+    }
+
+    /// Deletes every row there is. Such a transaction has no limits, so it is for an engine of this process alone:
+    /// [`MemoryEngine`](crate::MemoryEngine).
+    pub fn clear(&mut self) {
+        self.is_unlimited = true;
+        for (kind, key) in self.view.keys() {
+            let before = self.view.set(kind, &key, None);
+            self.record(kind, key, before, None);
+        }
     }
 
     /// What differs from the head so far, in the order of the first touch, one entry a row.
@@ -156,10 +168,10 @@ impl Tx {
 
     /// Checks the limits and encodes.
     pub(crate) fn seal(self) -> Result<Sealed, StoreError> {
-        let Self { mut view, changes, .. } = self;
+        let Self { mut view, changes, is_unlimited, .. } = self;
         let writes = changes.iter().map(|change| write_of(&view, change)).collect::<Result<Vec<_>, _>>()?;
         let (rows, bytes) = (writes.len(), writes.iter().map(Write::bytes).sum());
-        if rows > CHANGED_ROWS_MAX || bytes > CHANGED_BYTES_MAX {
+        if !is_unlimited && (rows > CHANGED_ROWS_MAX || bytes > CHANGED_BYTES_MAX) {
             return Err(StoreError::TooLarge { rows, bytes });
         }
         if rows > 0 {

@@ -105,6 +105,12 @@ impl View {
         Arc::make_mut(table).set(key, row)
     }
 
+    /// Table and key of every row.
+    pub(crate) fn keys(&self) -> Vec<(u16, Arc<[u8]>)> {
+        let tables = self.tables.iter();
+        tables.flat_map(|(kind, table)| table.rows.keys().map(|key| (*kind, key.clone()))).collect()
+    }
+
     pub(crate) fn info(&self, kind: u16) -> Option<&TableInfo> {
         self.tables.get(&kind).map(|table| &table.info)
     }

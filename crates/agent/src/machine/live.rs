@@ -49,6 +49,8 @@ pub(super) struct Live {
     restarts: BTreeSet<usize>,
     /// Containers that wait for others, and until when at most.
     waiting: BTreeMap<usize, Option<Timestamp>>,
+    /// Its end is not to take any time.
+    at_once: bool,
     /// What happened and was not yet told.
     pub(super) story: Vec<TaskEvent>,
 }
@@ -72,6 +74,7 @@ impl Live {
             woken: BTreeMap::new(),
             restarts: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            at_once: false,
             story: Vec::new(),
         }
     }
@@ -128,6 +131,11 @@ impl Live {
         self.end_task(now, "the node is taken down");
     }
 
+    pub(super) fn host_kill(&mut self, now: Timestamp) {
+        self.at_once = true;
+        self.host_stop(now);
+    }
+
     fn end_task(&mut self, now: Timestamp, why: &str) {
         if self.task.desired == Desired::Running {
             self.task.desired = Desired::Stopped;
@@ -155,7 +163,7 @@ impl Live {
 
     pub(super) fn is_still(&self) -> bool {
         let still = |it: &Container| it.stage == Stage::Stopped && (it.released || it.logs != Logs::Shipped);
-        self.written == self.revision && self.task.containers.iter().all(still)
+        (self.at_once || self.written == self.revision) && self.task.containers.iter().all(still)
     }
 
     pub(super) fn container(&mut self, name: &str, change: Change, now: Timestamp) {
@@ -465,6 +473,11 @@ impl Live {
         let container = &mut self.task.containers[index];
         match (container.stage, self.work[index]) {
             (Stage::Stopped, _) | (_, Some(Work::Look | Work::Create | Work::Start | Work::Restart)) => {}
+            (Stage::Running, _) if self.at_once => {
+                if !std::mem::replace(&mut container.killed, true) {
+                    commands.push(self.command(index, Action::Kill));
+                }
+            }
             (Stage::Running, _) => match container.kill_at {
                 None if is_needed => {}
                 None => {
@@ -489,10 +502,10 @@ impl Live {
 
     /// Ships the output, then removes all; the end must be durable before what shows it is removed.
     fn clear_away(&mut self, index: usize, commands: &mut Vec<Command>) {
-        let durable = self.written >= self.ended;
+        let durable = self.at_once || self.written >= self.ended;
         let container = &mut self.task.containers[index];
         container.released |= !container.made;
-        if !container.started {
+        if !container.started || self.at_once {
             container.logs = Logs::Shipped;
         }
         if container.logs != Logs::Shipped {

@@ -79,6 +79,7 @@ impl Script {
                 orders: vec![(order(TASK, containers), Desired::Stopped)],
             },
             ["taken-down"] => Event::HostStop { task },
+            ["killed"] => Event::HostKill { task },
             ["must-stop"] => Event::Stop { task },
             ["noted"] => Event::Noted { task },
             ["persisted"] => {
@@ -338,6 +339,24 @@ fn what_ends_with_its_node_says_so_however_often_the_end_breaks_off() {
     Script::new()
         .after(&["payload m1 web", "persisted", "taken-down"])
         .check("persisted", &["submit Stopped [web Stopped] because HostStopped"]);
+}
+
+#[test]
+fn an_end_at_once_waits_for_nothing() {
+    let mut script = Script::new();
+    script
+        .after(&["payload m1 web log", "persisted", "web pulled", "log pulled", "web created", "log created"])
+        .after(&["web started", "log started", "submitted", "persisted"])
+        .check("killed", &["persist", "kill web", "kill log"])
+        .check("web exited 137", &["persist", "release web"]);
+    assert!(!script.machine.is_still());
+    script.after(&["log exited 137", "web released", "log released"]);
+    assert!(script.machine.is_still());
+    let mut script = Script::new();
+    script.after(&["payload m1 web", "web pulled", "killed"]);
+    assert!(!script.machine.is_still(), "what is being made is let come to its end");
+    script.check("web created", &["persist", "release web"]).after(&["web released"]);
+    assert!(script.machine.is_still());
 }
 
 #[test]

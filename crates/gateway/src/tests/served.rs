@@ -18,6 +18,7 @@ fn requests(dir: &TempDir, address: SocketAddr, engine: MemoryEngine) -> Request
         endpoint: format!("http://{address}"),
         hosts: request::Hosts::new(address),
         master: MasterKey::new(&[7; MASTER_KEY_LEN]).expect("a key"),
+        open: None,
     };
     Requests::new(Parts {
         store: Store::open(state::schema(), engine).expect("a store"),
@@ -48,7 +49,7 @@ async fn who_is_refused_is_told_in_the_words_of_what_was_asked() {
     let server = Server::bind("127.0.0.1:0".parse().expect("an address"), None).await.expect("bound");
     let address = server.address().expect("an address");
     let requests = requests(&dir, address, MemoryEngine::default());
-    let gateway = Arc::new(Gateway { control: Control::new(requests.clone()), requests, throttle: None });
+    let gateway = Arc::new(Gateway { control: Control::new(requests.clone()), requests, throttle: None, resets: None });
     let serving = tokio::spawn(server.run(gateway, std::future::pending()));
     let check = async |request: &str, status: u16, start: &str| {
         let (got, body) = ask(address, request).await;
@@ -82,7 +83,7 @@ async fn a_server_that_stands_by_refuses_everything_until_it_has_taken_up_the_le
     let requests = requests(&dir, address, engine.standby());
     let control = Control::new(requests.clone());
     control.stand_by();
-    let gateway = Arc::new(Gateway { control: control.clone(), requests: requests.clone(), throttle: None });
+    let gateway = Arc::new(Gateway { control: control.clone(), requests: requests.clone(), throttle: None, resets: None });
     let serving = tokio::spawn(server.run(gateway, std::future::pending()));
     let refused = async |why: &str| {
         let sts = "POST /?Action=GetCallerIdentity&Version=2011-06-15 HTTP/1.1\ncontent-type: application/x-www-form-urlencoded";

@@ -251,7 +251,7 @@ async fn serve(engine: &MemoryEngine, dir: &TempDir, clock: &Arc<AtomicI64>) -> 
     let address = listener.local_addr().expect("an address");
     let host = address.to_string();
     let hosts = request::Hosts::new(address);
-    let installation = Installation { endpoint: format!("http://{host}"), hosts, master: master() };
+    let installation = Installation { endpoint: format!("http://{host}"), hosts, master: master(), open: None };
     let mut seed = [0; 16];
     OsSecrets.fill(&mut seed);
     let telemetry = TempDir::new_in(dir.path()).expect("a folder").keep();

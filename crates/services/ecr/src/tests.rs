@@ -53,6 +53,7 @@ impl World {
             endpoint: "http://127.0.0.1:4566".into(),
             hosts: request::Hosts::new("127.0.0.1:4566".parse().expect("an address")),
             master: MasterKey::new(&[7; MASTER_KEY_LEN]).expect("a key"),
+            open: None,
         };
         let parts = Parts {
             store: Store::open(state::schema(), MemoryEngine::default()).expect("a store"),

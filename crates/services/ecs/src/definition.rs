@@ -6,6 +6,7 @@
 mod capability;
 mod container;
 mod fargate;
+pub(crate) mod host;
 mod lifecycle;
 pub(crate) mod limits;
 mod links;
@@ -14,6 +15,7 @@ mod needs;
 mod ports;
 mod runtime;
 mod sizes;
+mod volumes;
 
 use crate::errors::{DefinitionError, EcsError};
 use crate::names::{NAME_CHARS_MAX, is_plain};
@@ -23,13 +25,13 @@ use state::{ContainerSpec, Needs, NetworkMode, TaskSpec};
 use std::collections::BTreeSet;
 use wire::types::ecs::{
     Attribute, ContainerDefinition, RegisterTaskDefinitionRequest, RuntimePlatform, TaskDefinition,
-    TaskDefinitionPlacementConstraint,
+    TaskDefinitionPlacementConstraint, Volume,
 };
 
 pub(crate) use sizes::{cpu_units, memory_mib};
 
 /// Members of RegisterTaskDefinition that mean something here.
-const SUPPORTED: [&str; 13] = [
+const SUPPORTED: [&str; 14] = [
     "family",
     "taskRoleArn",
     "executionRoleArn",
@@ -43,6 +45,7 @@ const SUPPORTED: [&str; 13] = [
     "ipcMode",
     "runtimePlatform",
     "placementConstraints",
+    "volumes",
 ];
 
 /// What is stored of a definition.
@@ -79,11 +82,13 @@ pub(crate) fn normalise(input: RegisterTaskDefinitionRequest, place: Place) -> R
     };
     needs::check(input.runtime_platform.as_ref(), input.placement_constraints.as_deref().unwrap_or_default())?;
     let (platform, constraints) = (input.runtime_platform, input.placement_constraints.unwrap_or_default());
-    let shared = Shared { pid: input.pid_mode, ipc: input.ipc_mode, platform, constraints };
+    let volumes = volumes::normalise(input.volumes.unwrap_or_default())?;
+    let shared = Shared { pid: input.pid_mode, ipc: input.ipc_mode, platform, constraints, volumes };
     let machine = runtime::Task { network: spec.network_mode, ipc_of_host: shared.ipc.as_deref() == Some("host") };
     let (definitions, containers) = containers(input.container_definitions, &spec, machine)?;
     links::check(&definitions, spec.network_mode)?;
     lifecycle::check_order(&definitions)?;
+    volumes::check_uses(&definitions, &shared.volumes)?;
     let spec = TaskSpec { containers, ..spec };
     check_containers(&spec)?;
     logs::check_region(&spec.containers, place.region)?;
@@ -95,12 +100,13 @@ pub(crate) fn normalise(input: RegisterTaskDefinitionRequest, place: Place) -> R
 }
 
 /// Namespaces that a task's containers share with one another or the host; none are each container's own.
-/// And what the machine must be.
+/// And what the machine must be, and what the containers keep files in.
 struct Shared {
     platform: Option<RuntimePlatform>,
     constraints: Vec<TaskDefinitionPlacementConstraint>,
     pid: Option<String>,
     ipc: Option<String>,
+    volumes: Vec<Volume>,
 }
 
 fn check_family(family: &str) -> Result<(), EcsError> {
@@ -199,7 +205,7 @@ fn document(
         task_role_arn: spec.task_role_arn.clone(),
         execution_role_arn: spec.execution_role_arn.clone(),
         network_mode: Some(spec.network_mode.as_str().to_owned()),
-        volumes: Some(Vec::new()),
+        volumes: Some(shared.volumes),
         placement_constraints: Some(shared.constraints),
         runtime_platform: shared.platform,
         requires_attributes: Some(attributes.into_iter().map(attribute).collect()),

@@ -29,6 +29,9 @@ pub fn run(
     cx: &mut Cx,
 ) -> Result<RegisterTaskDefinitionResponse, ApiError> {
     let tags = tags::read(input.tags.take())?;
+    if cx.installation.open.as_ref().is_some_and(|open| !open.allows_host) {
+        definition::host::check(&input)?;
+    }
     let place = Place { account: cx.account(), region: cx.region(), hosts: &cx.installation.hosts };
     let normal = definition::normalise(input, place)?;
     let (account, region) = (cx.account().to_owned(), cx.region().to_owned());

@@ -40,6 +40,7 @@ impl Service {
             endpoint: "http://127.0.0.1:4566".into(),
             hosts: request::Hosts::new("127.0.0.1:4566".parse().expect("an address")),
             master: MasterKey::new(&[1; 32]).expect("a key"),
+            open: None,
         };
         let requests = Requests::new(Parts {
             store: Store::open(state::schema(), MemoryEngine::default()).expect("a store"),

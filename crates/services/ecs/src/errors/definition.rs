@@ -16,6 +16,11 @@ pub enum DefinitionError {
     FamilyCharacters,
     #[error("Role is not valid")]
     Role,
+    #[error(
+        "{0} reaches the host, and this server takes calls of anyone (--no-auth): start it with --no-auth-allow-host \
+         as well to allow that"
+    )]
+    ReachesHost(&'static str),
     #[error("The task definition has {0} bytes, more than {DEFINITION_BYTES_MAX}.")]
     Large(usize),
 
@@ -116,6 +121,26 @@ pub enum DefinitionError {
         "Container '{container}' cannot depend on container '{on}' with condition HEALTHY: it has no health check. Give it a healthCheck, or use another condition."
     )]
     DependencyWithoutHealth { container: String, on: String },
+
+    // Volumes; AWS's own texts where people have met them
+    #[error("Volume.name should not be null or empty.")]
+    VolumeNameEmpty,
+    #[error("Invalid volume name '{0}'. Use 1 to 255 letters, digits, hyphens and underscores.")]
+    VolumeName(String),
+    #[error("Volume names must be unique in a task definition, and '{0}' is there twice.")]
+    VolumeTwice(String),
+    #[error("When the volume parameter is specified, only one volume configuration type should be used.")]
+    VolumeKinds,
+    #[error("When 'scope' parameter is 'task', 'autoprovision' must either not be specified or set to 'True'.")]
+    TaskVolumeNotMade,
+    #[error("driverOpts of a volume lack something: missing required option: \"{0}\"")]
+    VolumeOption(&'static str),
+    #[error("Unknown volume '{0}'.")]
+    VolumeUnknown(String),
+    #[error("containerPath values aren't unique across mountPoints.")]
+    MountTwice,
+    #[error("Fargate compatible task definitions do not support sourcePath")]
+    FargateHostPath,
 
     // Logs
     #[error("Log driver awslogs requires options: {0}")]
