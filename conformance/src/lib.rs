@@ -5,11 +5,13 @@ mod clients;
 mod etcd;
 mod image;
 mod server;
+mod stranger;
 
 pub use clients::{Answer, Client};
 pub use etcd::Etcd;
 pub use image::HostImage;
 pub use server::Longshore;
+pub use stranger::{Door, Stranger};
 
 #[cfg(test)]
 mod tests;

@@ -96,6 +96,15 @@ impl Longshore {
         Ok(kill_process(Pid::from_child(server), signal)?)
     }
 
+    /// As [`Longshore::start`], with the data in a folder of somebody else's choice.
+    pub fn start_on(data: &Path) -> Result<Self> {
+        let (dir, listen) = (tempfile::tempdir()?, "127.0.0.1:0".to_owned());
+        std::os::unix::fs::symlink(data, dir.path().join("data"))?;
+        let mut longshore = Self { dir, server: None, listen, options: Vec::new() };
+        longshore.up()?;
+        Ok(longshore)
+    }
+
     /// The binary that `cargo build` made beside this test.
     pub fn binary() -> Result<PathBuf> {
         let test = std::env::current_exe()?;

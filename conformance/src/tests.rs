@@ -3,6 +3,7 @@
 mod cli;
 mod control_plane;
 mod errors;
+mod full;
 mod given;
 mod images;
 mod layouts;

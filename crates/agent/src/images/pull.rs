@@ -44,7 +44,7 @@ impl Pull<'_> {
                 outcome = self.ask(source).await;
                 match &outcome {
                     Ok(_) => break,
-                    Err(error) => tracing::debug!(?source, %error, "no answer of use"),
+                    Err(error) => tracing::warn!(?source, %error, "no answer of use"),
                 }
             }
             outcome
@@ -59,7 +59,7 @@ impl Pull<'_> {
             outcome = self.fetch_from(source, owner).await;
             match &outcome {
                 Ok(_) => break,
-                Err(error) => tracing::debug!(?source, %error, "the image is not to be had there"),
+                Err(error) => tracing::warn!(?source, %error, "the image is not to be had there"),
             }
         }
         outcome

@@ -279,7 +279,7 @@ mod tests {
     fn a_token_server_in_the_clear_is_for_registries_in_the_clear() {
         let line = ["Bearer realm=\"http://auth.io/t\""];
         assert!(parsed("http://r.io/", &line).expect("taken").is_some());
-        for line in [&line[0], "Bearer realm=\"file:///etc/passwd\"", "Bearer service=\"x\"", "Bearer realm=\"x\""] {
+        for line in [line[0], "Bearer realm=\"file:///etc/passwd\"", "Bearer service=\"x\"", "Bearer realm=\"x\""] {
             let error = parsed("https://r.io/", &[line]).expect_err(line);
             assert!(error.to_string().contains("token server"), "{error}");
         }
