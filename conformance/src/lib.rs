@@ -4,12 +4,14 @@
 mod clients;
 mod etcd;
 mod image;
+mod layered;
 mod server;
 mod stranger;
 
 pub use clients::{Answer, Client};
 pub use etcd::Etcd;
 pub use image::HostImage;
+pub use layered::LayeredImage;
 pub use server::Longshore;
 pub use stranger::{Door, Stranger};
 

@@ -2,6 +2,7 @@
 
 mod cli;
 mod control_plane;
+mod ephemeral;
 mod errors;
 mod full;
 mod given;

@@ -74,7 +74,8 @@ pub struct Unpacked {
 
 /// Unpacks a layer to `dest`, which must not exist; its parent must.
 ///
-/// `dest` is whole or absent, also after a crash, and an error leaves nothing behind.
+/// `dest` is whole or absent, and an error leaves nothing behind. What outlives a power cut is the caller's
+/// to say: nothing is synced here.
 pub fn unpack(
     reader: impl Read + Send,
     media_type: &str,
@@ -88,8 +89,7 @@ pub fn unpack(
     Ok(unpacked)
 }
 
-/// Unpacks a layer into the empty directory `root`, verified and synced. After an error, what is there is
-/// worth nothing.
+/// Unpacks a layer into the empty directory `root`, verified. After an error, what is there is worth nothing.
 pub fn fill(
     reader: impl Read + Send,
     media_type: &str,

@@ -5,7 +5,6 @@ use super::error::at;
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -21,7 +20,6 @@ const NAMES_MAX: usize = 1000;
 #[derive(Debug)]
 pub struct Staging {
     path: PathBuf,
-    beside: PathBuf,
     dest: PathBuf,
     named: bool,
 }
@@ -31,21 +29,23 @@ impl Staging {
     pub fn beside(dest: &Path) -> Result<Self, UnpackError> {
         let parent = dest.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).map_err(at(parent))?;
-        Ok(Self { path: made.keep(), beside: parent.to_owned(), dest: dest.to_owned(), named: false })
+        Ok(Self { path: made.keep(), dest: dest.to_owned(), named: false })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives the directory its name, for good.
+    /// Gives the directory its name, for good. Neither the name nor what is in it is synced.
     pub fn take_name(mut self) -> Result<(), UnpackError> {
         match fs::renameat_with(CWD, &self.path, CWD, &self.dest, RenameFlags::NOREPLACE) {
-            Ok(()) => self.named = true,
-            Err(Errno::EXIST) => return Err(UnpackError::Exists(self.dest.clone())),
-            Err(error) => return Err(at(&self.dest)(error.into())),
+            Ok(()) => {
+                self.named = true;
+                Ok(())
+            }
+            Err(Errno::EXIST) => Err(UnpackError::Exists(self.dest.clone())),
+            Err(error) => Err(at(&self.dest)(error.into())),
         }
-        File::open(&self.beside).and_then(|dir| dir.sync_all()).map_err(at(&self.beside))
     }
 }
 

@@ -123,11 +123,10 @@ impl Tree {
         }
     }
 
-    /// Puts the whole tree on the disk.
+    /// Puts on what was left for the end.
     pub(super) fn finish(mut self) -> Result<(), UnpackError> {
         self.leave()?;
-        self.root_attributes.put_on(&self.root).map_err(on(b"."))?;
-        fs::syncfs(&self.root).map_err(on(b"."))
+        self.root_attributes.put_on(&self.root).map_err(on(b"."))
     }
 
     /// Opens a directory beneath the root, following links as if the root were `/`.
@@ -159,22 +158,32 @@ impl Tree {
     }
 
     fn lookup_or_make(&mut self, path: &[u8]) -> Result<OwnedFd, UnpackError> {
-        let mut there = path.len();
-        let found = loop {
-            match self.lookup(if there == 0 { b"." } else { &path[..there] }) {
-                // A whiteout on the way is no directory yet.
-                Err(Errno::NOENT | Errno::NOTDIR) if there > 0 => there = split(&path[..there]).0.len(),
-                found => break found.map_err(on(path))?,
-            }
+        let (there, found) = match self.lookup(path) {
+            // A whiteout on the way is no directory yet.
+            Err(Errno::NOENT | Errno::NOTDIR) => self.longest_there(path).map_err(on(path))?,
+            found => return found.map_err(on(path)),
         };
-        if there == path.len() {
-            return Ok(found);
-        }
         let times = times_of(&fs::fstat(&found).map_err(on(path))?);
         let mut missing = path[there..].split(|b| *b == b'/').filter(|name| !name.is_empty());
         let below = missing.next().map(|name| self.make_unlisted(&found, name, path)).transpose()?;
         fs::futimens(&found, &times).map_err(on(path))?;
         missing.try_fold(below.unwrap_or(found), |above, name| self.make_unlisted(&above, name, path))
+    }
+
+    /// How much of a path that is not there is, and its last directory. Halves, since a path can have 2,000 parts.
+    fn longest_there(&self, path: &[u8]) -> Result<(usize, OwnedFd), Errno> {
+        let ends: Vec<usize> = (0..path.len()).filter(|at| path[*at] == b'/').collect();
+        let mut longest = (0, self.lookup(b".")?);
+        let (mut low, mut high) = (0, ends.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.lookup(&path[..ends[middle]]) {
+                Ok(dir) => (low, longest) = (middle + 1, (ends[middle], dir)),
+                Err(Errno::NOENT | Errno::NOTDIR) => high = middle,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(longest)
     }
 
     /// Puts back the time of the directory that was written into.

@@ -81,9 +81,9 @@ fn directories_that_are_not_listed_count_as_entries() {
 
 /// A tree that is deeper than a path can be long, by links into it, and than a process has descriptors.
 fn deep_layer() -> Layer {
-    let down = "d/".repeat(2000);
     let mut layer = Layer::default();
-    for level in 0..3 {
+    for (level, depth) in [2000, 700].into_iter().enumerate() {
+        let down = "d/".repeat(depth);
         let above = if level == 0 { String::new() } else { format!("l{}/", level - 1) };
         layer = layer.pax(&[("path", format!("{above}{down}").as_bytes())]).dir("d");
         layer = layer.pax(&[("linkpath", format!("{above}{down}").as_bytes())]).symlink(&format!("l{level}"), "d");
@@ -96,8 +96,6 @@ fn a_tree_deeper_than_paths_is_removed_whole() {
     let host = Host::new();
     host.plain(deep_layer()).expect("unpacked");
     remove(&host.path("layers/one")).expect("removed");
-    host.is_untouched();
-    host.plain(deep_layer().file("d/d/../x", "evil")).expect_err("refused at the end");
     host.is_untouched();
     remove(&host.path("layers/none")).expect("what is not there need not be removed");
 }
