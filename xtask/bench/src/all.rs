@@ -2,7 +2,7 @@
 
 use crate::setting::Setting;
 use crate::table::{Row, markdown};
-use crate::{api, registry, runs};
+use crate::{api, registry, runs, unpack};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::path::Path;
@@ -10,8 +10,8 @@ use std::process::Command;
 
 type Measurement = fn(&Setting) -> Result<Vec<Row>>;
 
-const MEASUREMENTS: [(&str, Measurement); 3] =
-    [("The API", api::run), ("The registry", registry::run), ("Tasks", runs::run)];
+const MEASUREMENTS: [(&str, Measurement); 4] =
+    [("The API", api::run), ("The registry", registry::run), ("Tasks", runs::run), ("Layers", unpack::run)];
 
 pub fn run() -> Result<()> {
     let setting = Setting::here()?;

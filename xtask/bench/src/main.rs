@@ -20,6 +20,7 @@ mod server;
 mod setting;
 mod table;
 mod tasks;
+mod unpack;
 
 use clap::{Parser, Subcommand};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,6 +42,8 @@ enum What {
     Registry,
     /// Many tasks, short and staying, beside the bare runtime
     Tasks,
+    /// A layer of 200 MB into a directory, beside hashing and inflating it
+    Unpack,
     /// All of these but launch, into docs/benchmarks.md
     All,
 }
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         What::Api => all::one(api::run),
         What::Registry => all::one(registry::run),
         What::Tasks => all::one(runs::run),
+        What::Unpack => all::one(unpack::run),
         What::All => all::run(),
     }
 }
