@@ -171,16 +171,16 @@ fn an_alpine_like_image_of_several_layers_is_what_they_make_together() -> Result
 fn a_distroless_like_image_runs_its_one_program_as_nobody_of_note() -> Result<()> {
     let stage = Stage::new()?;
     let mut image = LayeredImage::new()?;
-    image.pack(&["etc", "home", "app"], |root| {
-        files(root, &["etc/os-release", "home/nonroot/.keep"])?;
+    image.pack(&["etc", "srv", "app"], |root| {
+        files(root, &["etc/os-release", "srv/nonroot/.keep"])?;
         fs::write(
             root.join("etc/passwd"),
-            "root:x:0:0::/root:/sbin/nologin\nnonroot:x:65532:65532::/home/nonroot:/\n",
+            "root:x:0:0::/root:/sbin/nologin\nnonroot:x:65532:65532::/srv/nonroot:/\n",
         )?;
         fs::write(root.join("etc/group"), "root:x:0:\nnonroot:x:65532:\n")?;
         busybox(root, "app/id").map(drop)
     })?;
-    let config = json!({ "Entrypoint": ["/app/id"], "User": "nonroot", "WorkingDir": "/home/nonroot" });
+    let config = json!({ "Entrypoint": ["/app/id"], "User": "nonroot", "WorkingDir": "/srv/nonroot" });
     let source = image.finish(&config)?;
     let said = stage.said_by("distroless", &source, &[])?;
     assert_eq!(said, ["uid=65532(nonroot) gid=65532(nonroot) groups=65532(nonroot)"]);
