@@ -211,7 +211,9 @@ impl Drop for Longshore {
         if std::thread::panicking() {
             eprintln!("--- the server's log\n{}", self.log_text());
         }
-        if let Err(error) = self.down() {
+        // An ephemeral one leaves no folder.
+        let is_gone = self.server.is_none() && !self.data().exists();
+        if !is_gone && let Err(error) = self.down() {
             eprintln!("a test's Longshore did not go down: {error:#}");
         }
     }

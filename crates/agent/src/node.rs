@@ -3,7 +3,7 @@
 use crate::backoff::Backoff;
 use crate::drivers::network::NetworkConfig;
 use crate::drivers::runtime::{CANDIDATES, Runtime};
-use crate::drivers::{self, Containers, ShimCommand};
+use crate::drivers::{self, Containers, ShimCommand, files, rootfs};
 use crate::engine::{Engine, Hands, Link, Online};
 use crate::images::options::ImageOptions;
 use crate::images::{Images, OwnRegistry, Registries, Unpacker};
@@ -27,6 +27,9 @@ const REGISTER_RETRY_MAX: Duration = Duration::from_secs(30);
 /// Hexadecimal digits by which nodes on one machine tell their bridges and control groups apart; with
 /// them a bridge's name has the 15 characters that Linux allows.
 const SUFFIX_CHARS: usize = 5;
+
+/// Under the node's folder: the files that containers keep beyond their lives.
+const VOLUMES: &str = "volumes";
 
 /// What an agent is told at its start.
 #[derive(Clone, Debug)]
@@ -133,12 +136,19 @@ pub async fn stop_all(data_dir: &Path, shim: &Path, tell: impl FnMut(Stopping)) 
     Ok(running)
 }
 
-/// Forgets the tasks of a node whose agent does not run and whose containers are gone: nobody hears of their ends.
+/// Forgets the tasks of a node whose agent does not run and whose containers are gone, and their volumes: nobody
+/// hears of their ends. Who the node is, and its images, stay.
 ///
 /// # Errors
 /// When the folder cannot be changed.
 pub fn forget_tasks(data_dir: &Path) -> io::Result<()> {
-    Saved::forget_all(data_dir)
+    Saved::forget_all(data_dir)?;
+    // As the kernel names it: files of others may be mounted below, and are not to be removed.
+    let volumes = fs::canonicalize(data_dir)?.join(VOLUMES);
+    for mount in rootfs::mounts_below(&volumes)? {
+        rootfs::unmount_at(&mount)?;
+    }
+    files::absent_is_fine(fs::remove_dir_all(volumes))
 }
 
 /// This machine's containers and saved tasks, held by one process at a time.
@@ -238,6 +248,21 @@ mod tests {
         let (one, other) = (name_of(Path::new("/a")), name_of(Path::new("/b")));
         assert_ne!(one, other);
         assert!(one.len() <= 15, "{one} is too long for a network device");
+    }
+
+    #[test]
+    fn a_node_forgets_its_tasks_and_stays_who_it_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name);
+        for folder in ["tasks/1", "volumes/shared/v/data", "layers/sha256"] {
+            fs::create_dir_all(path(folder)).expect("made");
+        }
+        fs::write(path("node.json"), "{}").expect("written");
+        fs::write(path("volumes/shared/v/data/file"), "kept").expect("written");
+        forget_tasks(dir.path()).expect("forgotten");
+        forget_tasks(dir.path()).expect("forgotten twice");
+        assert!(path("node.json").exists() && path("layers/sha256").exists());
+        assert!(!path("tasks").exists() && !path("volumes").exists());
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct DataDir {
     pub paths: Paths,
     /// It was not there before.
     is_new: bool,
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -33,7 +33,12 @@ impl DataDir {
                 paths.data.display()
             );
         }
-        Ok(Self { paths, is_new, _lock: lock })
+        Ok(Self { paths, is_new, lock })
+    }
+
+    /// Keeps the folder claimed as long as what is answered lives.
+    pub fn hold(&self) -> Result<File> {
+        Ok(self.lock.try_clone()?)
     }
 
     /// Gives the folder up before anything was put into it: one that was made is gone again.

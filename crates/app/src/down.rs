@@ -30,6 +30,10 @@ pub fn run(args: DownArgs) -> Result<()> {
     // Not waited for: what is left after an interrupt may take as long as a container does.
     runtime.shutdown_background();
     let stopped = stopped?;
+    if !data.paths.telemetry().exists() {
+        data.leave();
+        return cli::say(format_args!("Longshore is down. It was ephemeral: nothing of it is left."));
+    }
     cli::say(format_args!(
         "Longshore is down; containers stopped: {stopped}. State, images and logs stay in {}.",
         paths.data.display()

@@ -62,5 +62,12 @@ pub async fn remove(data: &Path) -> Result<()> {
     let agent = cli::Paths::of(data).agent();
     let shim = std::env::current_exe()?;
     agent::stop_all(&agent, &shim, |_| {}).await.context("containers may be left: `longshore down` removes them")?;
-    fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))
+    // Out of the way in one step: `longshore down` waits for the folder and would be in the middle of it.
+    let doomed = data.with_added_extension("gone");
+    let doomed = if fs::rename(data, &doomed).is_ok() { &doomed } else { data };
+    match fs::remove_dir_all(doomed) {
+        // It was given up before anything began.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.with_context(|| format!("cannot remove {}", doomed.display())),
+    }
 }

@@ -121,7 +121,7 @@ pub fn run(args: UpArgs) -> Result<()> {
     let data = DataDir::claim(Paths::of(&folder))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
     runtime.block_on(async {
-        let is_ephemeral = args.ephemeral.ephemeral;
+        let (is_ephemeral, _held) = (args.ephemeral.ephemeral, data.hold()?);
         let outcome = serve(args, data).await;
         if is_ephemeral {
             ephemeral::remove(&folder).await?;

@@ -39,3 +39,28 @@ impl Resets {
         answered.await.map_err(|_| ending())?.map_err(failed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Resets;
+    use crate::server::Peer;
+    use http::Method;
+
+    #[tokio::test]
+    async fn this_machine_posts_and_hears_how_it_went() {
+        let (resets, mut asked) = Resets::new();
+        let check = async |method: Method, peer: &str, status: Option<u16>| {
+            let peer = Peer { address: peer.parse().expect("an address"), secure: false };
+            let outcome = resets.ask(&method, peer).await;
+            assert_eq!(outcome.err().map(|error| error.status), status.map(Some), "{method} from {}", peer.address);
+        };
+        check(Method::GET, "127.0.0.1:9", Some(405)).await;
+        check(Method::POST, "192.0.2.1:9", Some(403)).await;
+        for (how, status) in [(Ok(()), None), (Err("the disk is gone".to_owned()), Some(500))] {
+            let answering = async { asked.recv().await.map(|answer| answer.send(how)) };
+            tokio::join!(check(Method::POST, "[::1]:9", status), answering);
+        }
+        drop(asked);
+        check(Method::POST, "127.0.0.1:9", Some(500)).await;
+    }
+}

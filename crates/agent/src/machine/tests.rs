@@ -348,7 +348,7 @@ fn an_end_at_once_waits_for_nothing() {
         .after(&["payload m1 web log", "persisted", "web pulled", "log pulled", "web created", "log created"])
         .after(&["web started", "log started", "submitted", "persisted"])
         .check("killed", &["persist", "kill web", "kill log"])
-        .check("web exited 137", &["persist", "release web"]);
+        .check("web exited 137", &["persist", "release web", "submit container web Stopped 137"]);
     assert!(!script.machine.is_still());
     script.after(&["log exited 137", "web released", "log released"]);
     assert!(script.machine.is_still());

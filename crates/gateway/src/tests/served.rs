@@ -83,7 +83,8 @@ async fn a_server_that_stands_by_refuses_everything_until_it_has_taken_up_the_le
     let requests = requests(&dir, address, engine.standby());
     let control = Control::new(requests.clone());
     control.stand_by();
-    let gateway = Arc::new(Gateway { control: control.clone(), requests: requests.clone(), throttle: None, resets: None });
+    let gateway =
+        Arc::new(Gateway { control: control.clone(), requests: requests.clone(), throttle: None, resets: None });
     let serving = tokio::spawn(server.run(gateway, std::future::pending()));
     let refused = async |why: &str| {
         let sts = "POST /?Action=GetCallerIdentity&Version=2011-06-15 HTTP/1.1\ncontent-type: application/x-www-form-urlencoded";

@@ -172,6 +172,28 @@ async fn limits_are_those_of_etcd() {
 }
 
 #[tokio::test]
+async fn what_clears_the_store_has_no_limits_and_may_put_rows_back() {
+    let store = stable().await;
+    for of in 0..3 {
+        let fill = move |tx: &mut Tx| (0..CHANGED_ROWS_MAX as u64).for_each(|n| tx.put(PETS, pet(&format!("{of}"), n)));
+        run(&store, fill).await.expect("kept");
+    }
+    let mut feed = store.subscribe();
+    let kept = with_vet(pet("ann", 2), "dr");
+    let cleared = run(&store, |tx| {
+        tx.clear();
+        tx.put(PETS, with_vet(pet("ann", 2), "dr"));
+    });
+    assert_eq!(cleared.await.expect("cleared").version, 5, "versions rise on");
+    assert_eq!(all(&store), ["ann's 2"]);
+    let view = store.view();
+    assert_eq!(names(view.by(PETS::VET, &key!["dr"])), ["ann's 2"], "indexes too");
+    assert_eq!((view.get(PETS, &key!["ann", 2_u64]), view.count(FAVOURITES, &Key::new())), (Some(&kept), 0));
+    let commit = feed.next().await.expect("told");
+    assert_eq!(commit.changes.len(), 3 * CHANGED_ROWS_MAX + 4, "every row that was there");
+}
+
+#[tokio::test]
 async fn the_last_handle_may_go_inside_a_transaction() {
     let store = open();
     let last = store.clone();

@@ -48,12 +48,8 @@ mod tests {
     fn said(member: &str, value: Value, of_container: bool) -> String {
         let mut container = json!({ "name": "app", "image": "web", "memory": 8 });
         let mut input = json!({ "family": "web" });
-        if of_container {
-            &mut container
-        } else {
-            &mut input
-        }
-        [member] = value;
+        let target = if of_container { &mut container } else { &mut input };
+        target[member] = value;
         input["containerDefinitions"] = json!([container]);
         check(&serde_json::from_value(input).expect("a request"))
             .err()
