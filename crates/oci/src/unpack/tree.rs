@@ -105,8 +105,15 @@ impl Tree {
         match entry.kind {
             EntryType::Directory => self.make_directory(&dir, &path, &attributes),
             EntryType::Regular | EntryType::Continuous => {
-                self.make_way(&dir, &path)?;
-                let file = create_file(&dir, name).map_err(on(&path))?;
+                // Hardly ever in anything's way, so tried first.
+                let file = match create_file(&dir, name) {
+                    Err(Errno::EXIST) => {
+                        self.make_way(&dir, &path)?;
+                        create_file(&dir, name)
+                    }
+                    created => created,
+                };
+                let file = file.map_err(on(&path))?;
                 self.write_content(&file, &path, entry.sparse.as_ref(), content)?;
                 attributes.put_on(&file.into()).map_err(on(&path))
             }
