@@ -5,8 +5,8 @@
 use crate::acs::Frame;
 use crate::codec::{decode, identify, redact, validate};
 use crate::model::Protocol;
-use crate::sigv4::{canonical_request, parse_auth, scope_service, string_to_sign};
 use crate::services;
+use crate::sigv4::{canonical_request, parse_auth, scope_service, string_to_sign};
 use bolero::check;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
