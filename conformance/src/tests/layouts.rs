@@ -173,10 +173,7 @@ fn a_distroless_like_image_runs_its_one_program_as_nobody_of_note() -> Result<()
     let mut image = LayeredImage::new()?;
     image.pack(&["etc", "srv", "app"], |root| {
         files(root, &["etc/os-release", "srv/nonroot/.keep"])?;
-        fs::write(
-            root.join("etc/passwd"),
-            "root:x:0:0::/root:/sbin/nologin\nnonroot:x:65532:65532::/srv/nonroot:/\n",
-        )?;
+        fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/sbin/nologin\nnonroot:x:65532:65532::/srv/nonroot:/\n")?;
         fs::write(root.join("etc/group"), "root:x:0:\nnonroot:x:65532:\n")?;
         busybox(root, "app/id").map(drop)
     })?;

@@ -13,6 +13,7 @@ use crate::AgentError;
 use crate::drivers::{ContainerId, Outcome, Status};
 use crate::images::Owner;
 use crate::machine::{Action, At, Change, Command, Event, Found, Machine};
+use crate::order::id_of;
 use crate::session::{Heard, Outgoing};
 use crate::task::{Desired, Stage, Stopping, Task};
 use base::{Names, OsSecrets, Secrets};
@@ -70,6 +71,7 @@ impl Engine {
         let strays = JoinSet::new();
         let mut engine = Self { machine, hands, found, shipped, jobs, story, strays, works, events };
         engine.remove_strays(&tasks);
+        engine.remove_stray_volumes(&tasks);
         engine.hold_images(&tasks);
         let commands = engine.machine.restore(tasks, client::now());
         engine.story.add(engine.machine.take_story());
@@ -159,7 +161,7 @@ impl Engine {
             match command {
                 Command::Persist { task } => self.persist(task),
                 // The writer takes both in turn, so that nothing is written after it was removed.
-                Command::Forget { task } => self.write(Work::Forget { task }),
+                Command::Forget { task } => self.forget(task),
                 Command::Acknowledge { message } => say(link, Outgoing::Acknowledge { message }),
                 Command::WakeAt(at) => _ = self.jobs.spawn(self.hands.clone().wake_at(at)),
                 Command::Submit { task, report } => {
@@ -204,6 +206,7 @@ impl Engine {
         let linked = task.order.containers[index].links.iter().filter_map(|link| Peer::of(task, &link.container));
         Some(Subject {
             linked: linked.collect(),
+            sources: jobs::sources(task, index),
             at: at.clone(),
             id: container.runtime_id.parse().ok()?,
             order: task.order.clone(),
@@ -282,6 +285,18 @@ impl Engine {
         }
     }
 
+    /// Its file goes after its volumes: until then, whoever takes over knows that they are to be removed.
+    fn forget(&mut self, task: String) {
+        if !self.hands.containers.volumes().has_task(id_of(&task)) {
+            return self.write(Work::Forget { task });
+        }
+        let (hands, works) = (self.hands.clone(), self.works.clone());
+        self.jobs.spawn(async move {
+            hands.remove_volumes(&task).await;
+            _ = works.send(Work::Forget { task });
+        });
+    }
+
     fn write(&self, work: Work) {
         // The writer lives as long as the engine's jobs do.
         _ = self.works.send(work);
@@ -305,6 +320,13 @@ impl Engine {
             let owner: Owner = Arc::downgrade(&task.order) as Owner;
             let digests = task.containers.iter().filter_map(|container| container.image_digest.as_ref()?.parse().ok());
             digests.for_each(|digest| online.images.hold(&digest, &owner));
+        }
+    }
+
+    fn remove_stray_volumes(&self, tasks: &[Task]) {
+        let known = tasks.iter().map(|task| task.order.id()).collect();
+        if let Err(error) = self.hands.containers.volumes().keep_only(&known) {
+            tracing::error!(%error, "volumes of no task cannot be removed");
         }
     }
 

@@ -8,11 +8,13 @@ use crate::drivers::{
 use crate::images::Image;
 use crate::order::{self, ContainerOrder, Network, TaskOrder};
 use crate::task::Binding;
+use oci::image_config::ContainerConfig;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 mod links;
+mod volumes;
 
 pub use links::Linked;
 
@@ -38,11 +40,14 @@ pub struct Launch<'a> {
     pub host_name: &'a str,
     /// What it links to.
     pub linked: &'a [Linked<'a>],
+    /// Those whose volumes it has, with their images.
+    pub sources: Vec<(&'a ContainerOrder, &'a ContainerConfig)>,
 }
 
 impl Launch<'_> {
     pub fn spec(&self) -> ContainerSpec {
         let Self { container, image, .. } = self;
+        let volumes::Placed { mounts, volumes } = self.placed();
         let or_image = |own: &String, image: &String| if own.is_empty() { image.clone() } else { own.clone() };
         ContainerSpec {
             args: self.args(),
@@ -78,7 +83,8 @@ impl Launch<'_> {
             init: container.init,
             tmpfs: container.tmpfs.iter().map(tmpfs).collect(),
             shm_bytes: container.shm_bytes,
-            mounts: Vec::new(),
+            mounts,
+            volumes,
             sysctls: container.sysctls.clone(),
             stop_signal: image.config.stop_signal.clone().unwrap_or_default(),
             output: self.output(),
@@ -248,13 +254,12 @@ pub fn visible_layers(layers: Vec<(PathBuf, bool)>) -> Vec<PathBuf> {
 mod tests {
     use super::*;
     use crate::order::{AwsLogs, Port};
-    use oci::image_config::ContainerConfig;
 
     fn texts(list: &[&str]) -> Vec<String> {
         list.iter().map(ToString::to_string).collect()
     }
 
-    fn image() -> Image {
+    pub(super) fn image() -> Image {
         let config = ContainerConfig {
             entrypoint: texts(&["/entry"]),
             cmd: texts(&["image-arg"]),
@@ -269,7 +274,15 @@ mod tests {
 
     fn with<T>(task: &TaskOrder, container: &ContainerOrder, look: impl FnOnce(&Launch<'_>) -> T) -> T {
         let (image, runtime_id) = (image(), "0123456789abcdef");
-        look(&Launch { task, container, runtime_id, image: &image, host_name: "host", linked: &[] })
+        look(&Launch {
+            task,
+            container,
+            runtime_id,
+            image: &image,
+            host_name: "host",
+            linked: &[],
+            sources: Vec::new(),
+        })
     }
 
     #[test]

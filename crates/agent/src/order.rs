@@ -13,11 +13,13 @@ mod logs;
 mod read;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 pub use given::{Device, Link, Security, Sharing};
 pub use lifecycle::{Condition, Dependency, HealthCheck, RestartPolicy};
 pub use logs::AwsLogs;
 pub use read::{OrderError, Reader};
+pub use volumes::{Backing, MountPoint, Source, Volume, VolumesFrom};
 
 /// Seconds between the stop signal and SIGKILL, when the container says nothing (ECS's ECS_CONTAINER_STOP_TIMEOUT).
 pub const STOP_TIMEOUT_DEFAULT_S: i64 = 30;
@@ -35,6 +37,8 @@ pub struct TaskOrder {
     /// What its containers have together at most: 1,024 for one processor's worth, and MiB.
     pub cpu_units: Option<u64>,
     pub memory_mib: Option<u64>,
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
     pub containers: Vec<ContainerOrder>,
     /// What about it this agent cannot do, as a task's reason.
     pub refusal: Option<String>,
@@ -89,6 +93,10 @@ pub struct ContainerOrder {
     pub cap_drop: Vec<String>,
     pub ulimits: Vec<Ulimit>,
     pub tmpfs: Vec<Tmpfs>,
+    #[serde(default)]
+    pub mount_points: Vec<MountPoint>,
+    #[serde(default)]
+    pub volumes_from: Vec<VolumesFrom>,
     pub shm_bytes: Option<u64>,
     pub sysctls: BTreeMap<String, String>,
     pub dns: Vec<IpAddr>,

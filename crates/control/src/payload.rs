@@ -5,6 +5,7 @@
 
 mod lifecycle;
 mod machine;
+mod volumes;
 
 use base::Arn;
 use request::Hosts;
@@ -53,7 +54,7 @@ pub fn task(view: &View, task: &Task, desired: DesiredStatus, own: &OwnRegistry)
         overrides: Some(task.overrides.clone()),
         version: Some(task.revision.to_string()),
         task_definition_account_id: Some(task.account.clone()),
-        volumes: Some(Vec::new()),
+        volumes: Some(document.volumes.iter().flatten().map(volumes::volume).collect()),
         cpu: number(overrides.cpu).or(definition.spec.cpu).map(|units| f64::from(units) / 1024.0),
         memory: number(overrides.memory).or(definition.spec.memory_mib).map(i64::from),
         launch_type: Some(task.launch_type.clone()),
@@ -131,6 +132,8 @@ impl Merge<'_> {
             overrides: Some(serde_json::to_string(changed).map_err(|error| error.to_string())?),
             docker_config: Some(self.docker_config()?),
             links: container.links.clone().filter(|links| !links.is_empty()),
+            mount_points: volumes::mount_points(container),
+            volumes_from: volumes::volumes_from(container),
             linux_parameters: machine::linux_parameters(container),
             registry_authentication: self.registry(),
             stop_timeout: container.stop_timeout.map(i64::from),

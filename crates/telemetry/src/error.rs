@@ -7,7 +7,9 @@ use std::sync::Arc;
 /// An error of telemetry. Clones, because a failed commit answers all appends in it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TelemetryError {
-    #[error("telemetry storage failed ({0}): give the disk room, and it goes on; where it has room, check its health, then restart Longshore")]
+    #[error(
+        "telemetry storage failed ({0}): give the disk room, and it goes on; where it has room, check its health, then restart Longshore"
+    )]
     Storage(Arc<fjall::Error>),
     #[error("cannot make or read the telemetry folder {dir} ({source}): check its owner and the disk's space")]
     Folder { dir: PathBuf, source: Arc<std::io::Error> },

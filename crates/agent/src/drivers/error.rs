@@ -35,6 +35,12 @@ pub enum Error {
     NoAddressLeft { subnet: String },
     #[error("network: could not {doing}: {problem}")]
     Network { doing: String, problem: String },
+    #[error("volume {name}: could not {doing}: {source}")]
+    Volume { name: String, doing: String, source: io::Error },
+    #[error(
+        "volume {0} does not exist on this node, and autoprovision is not set; set it, or run a task that makes the volume"
+    )]
+    NoVolume(String),
     #[error("{0}")]
     Start(String),
     #[error("could not send signal {signal} to container {id}: {problem}")]
@@ -54,6 +60,7 @@ impl Error {
             | Self::Exists(_)
             | Self::Io { .. }
             | Self::NoRuntime(_) => "CannotCreateContainerError",
+            Self::Volume { .. } | Self::NoVolume(_) => "CannotCreateVolumeError",
             Self::PortTaken { .. }
             | Self::NoPortLeft { .. }
             | Self::NoAddressLeft { .. }

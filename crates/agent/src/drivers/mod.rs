@@ -22,6 +22,7 @@ pub mod runtime;
 mod signal;
 mod spec;
 pub mod spool;
+pub mod volumes;
 
 pub use cgroup::limits::Limits;
 pub use containers::{Config, Containers, Created, Executed, Output, ShimCommand, Status};
@@ -29,8 +30,8 @@ pub use error::Error;
 pub use records::{Exit, Outcome};
 pub use signal::Signal;
 pub use spec::{
-    BindMount, ContainerId, ContainerSpec, Device, Dns, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol,
-    Security, SharedGroup, Sharing, Tmpfs, Ulimit,
+    Backing, BindMount, ContainerId, ContainerSpec, Device, Dns, NetworkMode, OutputSpec, Overflow, PortMapping,
+    Protocol, Security, SharedGroup, Sharing, Tmpfs, Ulimit, Volume, VolumeMount, VolumeScope,
 };
 
 use std::time::{SystemTime, UNIX_EPOCH};

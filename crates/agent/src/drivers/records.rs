@@ -55,6 +55,9 @@ pub(crate) struct ContainerRecord {
     /// The group whose namespaces it shares.
     #[serde(default)]
     pub sandbox: Option<String>,
+    /// Names of the volumes that it shares with other tasks.
+    #[serde(default)]
+    pub volumes: Vec<String>,
     /// Its output comes from a terminal.
     #[serde(default)]
     pub terminal: bool,

@@ -127,6 +127,15 @@ impl Rootfs {
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
     }
 
+    /// Opens a directory, if there is one.
+    pub(crate) fn open_dir(&self, path: &str) -> io::Result<Option<OwnedFd>> {
+        match self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Makes the directory `path` and those above it where the image lacks them, as Docker does for WORKDIR.
     pub(crate) fn ensure_dir(&self, path: &str) -> io::Result<()> {
         if self.resolve(path, OFlags::PATH).is_ok() {

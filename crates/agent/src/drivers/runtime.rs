@@ -72,6 +72,18 @@ impl Runtime {
         Err(Error::NoRuntime(complaints.join("; ")))
     }
 
+    /// Whether a mount can be read-only with all that is mounted beneath it: mount_setattr(2) came with Linux 5.12,
+    /// and `rro` of the runtime specification with crun 1.4 and runc 1.1.
+    pub(crate) fn mounts_recursively_read_only(&self) -> bool {
+        let known = match self.name.as_str() {
+            "crun" => (1, 4),
+            "runc" => (1, 1),
+            _ => return false,
+        };
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+        numbers(&self.version) >= known && numbers(&kernel) >= (5, 12)
+    }
+
     /// The runtime's command, up to its verb; `root` is where it keeps its state, `log` where it complains.
     pub(crate) fn command(&self, root: &str, log: &Path) -> Command {
         let mut command = Command::new(&self.path);
@@ -141,6 +153,14 @@ fn version(path: &Path) -> String {
     word.unwrap_or("unknown").to_owned()
 }
 
+/// The first two numbers of a version such as `5.12.0-rc1` or `1.1.5+ds1`.
+fn numbers(version: &str) -> (u32, u32) {
+    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    let mut parts = version.split('.').map(digits);
+    let mut next = || parts.next().flatten().unwrap_or_default();
+    (next(), next())
+}
+
 fn trial_config(cgroup: &str) -> io::Result<Value> {
     let here = TRIAL_DIRS.iter().filter(|dir| Path::new(dir).is_dir());
     let mounts = here.map(|dir| BindMount { source: dir.into(), target: (*dir).to_owned(), read_only: true });
@@ -158,6 +178,9 @@ fn trial_config(cgroup: &str) -> io::Result<Value> {
         user: ProcessUser::default(),
         netns: None,
         etc: Vec::new(),
+        volumes: Vec::new(),
+        // The trial is made before it is known.
+        recursively_read_only: false,
         cgroup,
         layout,
         counts_swap,

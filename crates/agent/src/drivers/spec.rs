@@ -1,6 +1,6 @@
 //! What a container should be, in neutral words: no ECS shape, no OCI shape.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
@@ -117,7 +117,9 @@ pub struct ContainerSpec {
     pub tmpfs: Vec<Tmpfs>,
     /// Size of `/dev/shm`; [`SHM_BYTES_DEFAULT`] when none.
     pub shm_bytes: Option<u64>,
+    /// A directory is made on the host where there is nothing.
     pub mounts: Vec<BindMount>,
+    pub volumes: Vec<VolumeMount>,
     pub sysctls: BTreeMap<String, String>,
     /// The image's or task's stop signal; empty for SIGTERM.
     pub stop_signal: String,
@@ -153,11 +155,25 @@ impl ContainerSpec {
             return Err(invalid("swappiness", "it is above 100"));
         }
         let devices = self.devices.iter().map(|device| &device.target);
-        let paths = devices.chain(self.tmpfs.iter().map(|t| &t.target)).chain(self.mounts.iter().map(|m| &m.target));
-        for path in paths.chain((!self.cwd.is_empty()).then_some(&self.cwd)) {
+        for path in devices.chain(self.targets()).chain((!self.cwd.is_empty()).then_some(&self.cwd)) {
             check_container_path(path)?;
         }
+        let mut taken = BTreeSet::new();
+        if let Some(twice) = self.targets().find(|target| !taken.insert(Path::new(target.as_str()))) {
+            return Err(Error::Spec { field: "mountPoints", problem: format!("Duplicate mount point: {twice}") });
+        }
+        if taken.contains(Path::new("/")) {
+            return Err(invalid("mountPoints", "destination can't be '/'"));
+        }
+        self.volumes.iter().try_for_each(|mount| mount.volume.validate())?;
         self.stop_signal().map(|_| ())
+    }
+
+    /// Where it has something of its own, in place of the image's.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &String> {
+        let mounts = self.mounts.iter().map(|mount| &mount.target);
+        let volumes = self.volumes.iter().map(|mount| &mount.target);
+        mounts.chain(volumes).chain(self.tmpfs.iter().map(|tmpfs| &tmpfs.target))
     }
 
     pub(crate) fn stop_signal(&self) -> Result<Signal, Error> {
@@ -282,6 +298,62 @@ pub struct BindMount {
     pub read_only: bool,
 }
 
+/// A volume, and where a container has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeMount {
+    pub volume: Volume,
+    pub target: String,
+    pub read_only: bool,
+    /// While it is empty, the image's files at the target are copied into it.
+    pub filled: bool,
+}
+
+/// What keeps files beyond a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Of its directory.
+    pub name: String,
+    pub scope: VolumeScope,
+    pub backing: Backing,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How long a volume is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeScope {
+    /// As long as the task of that id.
+    Task(String),
+    /// For whoever names it next; `made` where there is none of the name.
+    Shared { made: bool },
+}
+
+/// Where a volume's files are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backing {
+    /// In a directory of its own.
+    #[default]
+    Directory,
+    /// In one of the host's, which must be there.
+    Bind { path: PathBuf, read_only: bool },
+    /// In memory; mount options as Docker takes them, separated by commas.
+    Tmpfs(String),
+}
+
+impl Volume {
+    /// Its name, and its task's, are those of directories, and stay among them.
+    fn validate(&self) -> Result<(), Error> {
+        let task = match &self.scope {
+            VolumeScope::Task(id) => id.parse::<ContainerId>().map(|_| ()),
+            VolumeScope::Shared { .. } => Ok(()),
+        };
+        match self.name.as_str() {
+            "" | "." | ".." => Err(invalid("volume name", "it is not that of a directory")),
+            name if name.contains(['/', '\0']) => Err(invalid("volume name", "it is not that of a directory")),
+            _ => task,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tmpfs {
     pub target: String,
@@ -373,5 +445,20 @@ mod tests {
         check(|s| s.cwd = "relative".into(), "not absolute");
         check(|s| s.cwd = "/a/../b".into(), "'..'");
         check(|s| s.stop_signal = "SIGNOTHING".into(), "not a signal");
+        let bind = |target: &str| BindMount { source: "/".into(), target: target.into(), read_only: true };
+        check(|s| s.mounts = vec![bind("/a"), bind("/a/b")], "");
+        check(|s| s.mounts = vec![bind("/a"), bind("/a/")], "Duplicate mount point: /a/");
+        check(|s| s.mounts = vec![bind("//")], "destination can't be '/'");
+        let volume = |name: &str| Volume {
+            name: name.into(),
+            scope: VolumeScope::Task("t".into()),
+            backing: Backing::Directory,
+            labels: BTreeMap::new(),
+        };
+        let mount =
+            |name: &str| VolumeMount { volume: volume(name), target: "/a".into(), read_only: false, filled: true };
+        check(|s| s.volumes = vec![mount("v")], "");
+        check(|s| s.volumes = vec![mount("../v")], "not that of a directory");
+        check(|s| (s.mounts, s.volumes) = (vec![bind("/a")], vec![mount("v")]), "Duplicate mount point: /a");
     }
 }

@@ -6,7 +6,7 @@ use crate::images::{Image, Images, Name, News, Owner};
 use crate::launch::{Launch, Linked, hostname};
 use crate::logs::{Shipper, open_stream};
 use crate::machine::{At, Change, Event, Exit, Probe, Report};
-use crate::order::{AwsLogs, ContainerOrder, TaskOrder};
+use crate::order::{AwsLogs, ContainerOrder, TaskOrder, id_of};
 use crate::saved::Saved;
 use crate::submit;
 use crate::task::{Binding, Task};
@@ -69,6 +69,8 @@ pub struct Subject {
     pub digest: Option<Digest>,
     /// What its links lead to, in their order.
     pub linked: Vec<Peer>,
+    /// Whose volumes it has, and whose those have.
+    pub sources: Vec<Peer>,
 }
 
 /// Another container of the task.
@@ -86,6 +88,23 @@ impl Peer {
         let digest = container.image_digest.as_ref().and_then(|digest| digest.parse().ok());
         Some(Self { id: container.runtime_id.parse().ok()?, index, digest })
     }
+}
+
+/// The containers whose volumes that one has, and theirs, once each.
+pub fn sources(task: &Task, index: usize) -> Vec<Peer> {
+    let mut found: Vec<Peer> = Vec::new();
+    let mut open = vec![index];
+    while let Some(at) = open.pop() {
+        for from in &task.order.containers[at].volumes_from {
+            if let Some(peer) = Peer::of(task, &from.container)
+                && !found.iter().any(|known| known.index == peer.index)
+            {
+                open.push(peer.index);
+                found.push(peer);
+            }
+        }
+    }
+    found
 }
 
 impl Subject {
@@ -143,8 +162,10 @@ impl Hands {
         let missing = || "CannotCreateContainerError: the image is gone from the node; run the task again".to_owned();
         let digest = subject.digest.as_ref().ok_or_else(missing)?;
         let image = online.images.cached(digest).await.ok().flatten().ok_or_else(missing)?;
-        let images = self.images_of_linked(online, subject).await?;
+        let images = images_of(online, &subject.linked, |peer| not_linked(subject, peer)).await?;
         let linked = self.linked(subject, &images)?;
+        let images = images_of(online, &subject.sources, |peer| no_source(subject, peer)).await?;
+        let sources = subject.sources.iter().map(|peer| &subject.order.containers[peer.index]);
         let launch = Launch {
             task: &subject.order,
             container: subject.container(),
@@ -152,6 +173,7 @@ impl Hands {
             image: &image,
             host_name: &self.host_name,
             linked: &linked,
+            sources: sources.zip(images.iter().map(|image| &image.config)).collect(),
         };
         let spec = launch.spec();
         let opening = async {
@@ -167,18 +189,6 @@ impl Hands {
             // What may pass is left to the shipper, which tries again.
             _ => Ok(launch.bindings(&created.bindings)),
         }
-    }
-
-    async fn images_of_linked(&self, online: &Online, subject: &Subject) -> Result<Vec<Arc<Image>>, String> {
-        let mut images = Vec::new();
-        for peer in &subject.linked {
-            let image = match &peer.digest {
-                Some(digest) => online.images.cached(digest).await.ok().flatten(),
-                None => None,
-            };
-            images.push(image.ok_or_else(|| not_linked(subject, peer))?);
-        }
-        Ok(images)
     }
 
     /// What is known of the containers that it links to; they run, since it waited for their start.
@@ -255,6 +265,15 @@ impl Hands {
         }
     }
 
+    /// Removes the volumes of a task that is over. What of them cannot be removed, the next start tries again.
+    pub async fn remove_volumes(&self, task: &str) {
+        let (containers, id) = (self.containers.clone(), id_of(task).to_owned());
+        let removing = tokio::task::spawn_blocking(move || containers.volumes().remove_of_task(&id));
+        if let Err(error) = removing.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
+            tracing::error!(task, %error, "the task's volumes cannot be removed");
+        }
+    }
+
     pub async fn release(self, subject: Subject) {
         self.remove(subject.id).await;
         self.report(subject.at, Change::Released);
@@ -320,6 +339,28 @@ impl Hands {
         tokio::time::sleep(Duration::from_millis(ms + 1)).await;
         _ = self.events.send(Event::Tick);
     }
+}
+
+/// The images of other containers of the task, which have pulled them.
+async fn images_of(
+    online: &Online,
+    peers: &[Peer],
+    missing: impl Fn(&Peer) -> String,
+) -> Result<Vec<Arc<Image>>, String> {
+    let mut images = Vec::new();
+    for peer in peers {
+        let image = match &peer.digest {
+            Some(digest) => online.images.cached(digest).await.ok().flatten(),
+            None => None,
+        };
+        images.push(image.ok_or_else(|| missing(peer))?);
+    }
+    Ok(images)
+}
+
+/// The ECS agent's words.
+fn no_source(subject: &Subject, peer: &Peer) -> String {
+    format!("CannotCreateContainerError: Volume target not available: {}", subject.order.containers[peer.index].name)
 }
 
 /// Docker's words.

@@ -1,7 +1,7 @@
 //! From the agent protocol's task to an order.
 
 use super::{
-    AwsLogs, ContainerOrder, Network, Port, STOP_TIMEOUT_DEFAULT_S, TaskOrder, Tmpfs, Ulimit, given, lifecycle,
+    AwsLogs, ContainerOrder, Network, Port, STOP_TIMEOUT_DEFAULT_S, TaskOrder, Tmpfs, Ulimit, given, lifecycle, volumes,
 };
 use crate::task::Desired;
 use wire::acs::{self, docker};
@@ -62,16 +62,18 @@ impl Reader {
     fn task(&self, task: acs::Task, order: &TaskOrder) -> Result<TaskOrder, Refusal> {
         let whole = |problem| Refusal { container: None, reason: format!("ResourceInitializationError: {problem}") };
         for (asked, what) in [
-            (present(&task.volumes), "volumes"),
             (task.role_credentials.is_some(), "taskRoleArn"),
             (task.enable_fault_injection == Some(true), "enableFaultInjection"),
         ] {
             refuse(asked, what).map_err(whole)?;
         }
+        let volumes = task.volumes.into_iter().flatten().map(volumes::volume).collect::<Result<Vec<_>, _>>();
+        let volumes = volumes.map_err(whole)?;
         let containers = task.containers.into_iter().flatten();
         let containers: Vec<(ContainerOrder, Option<String>)> =
             containers.map(|container| self.container(container)).collect::<Result<_, _>>()?;
         let (containers, modes): (Vec<_>, Vec<_>) = containers.into_iter().unzip();
+        volumes::check_known(&containers, &volumes).map_err(whole)?;
         if lifecycle::is_unresolvable(&containers) {
             let reason = format!("TaskDependencyError: Task dependencies cannot be resolved, taskArn: {}", order.arn);
             return Err(Refusal { container: None, reason });
@@ -84,6 +86,7 @@ impl Reader {
             ipc: given::sharing("ipcMode", task.ipc_mode.as_deref()).map_err(whole)?,
             cpu_units: task.cpu.map(units).filter(|units| *units > 0),
             memory_mib: positive(task.memory),
+            volumes,
             containers,
             ..order.clone()
         })
@@ -122,6 +125,8 @@ impl Reader {
             cap_add: both(capabilities.add, host.cap_add.clone()),
             cap_drop: both(capabilities.drop, host.cap_drop.clone()),
             shm_bytes: positive(linux.shared_memory_size).map(|mib| mib << 20).or_else(|| positive(host.shm_size)),
+            mount_points: volumes::mount_points(container.mount_points),
+            volumes_from: volumes::volumes_from(container.volumes_from),
             links: container.links.iter().flatten().map(|text| given::link(text)).collect(),
             devices: linux.devices.iter().flatten().map(given::device).collect(),
             init: linux.init_process_enabled.unwrap_or_default(),
@@ -181,8 +186,6 @@ fn refuse_unsupported(container: &acs::Container) -> Result<(), String> {
     for (asked, what) in [
         (present(&container.environment_files), "environmentFiles"),
         (present(&container.secrets), "secrets"),
-        (present(&container.mount_points), "mountPoints"),
-        (present(&container.volumes_from), "volumesFrom"),
         (container.registry_authentication.as_ref().is_some_and(asm), "repositoryCredentials"),
     ] {
         refuse(asked, what)?;

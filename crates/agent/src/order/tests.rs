@@ -118,10 +118,30 @@ fn a_refusal_is_told_of_the_container_at_fault() {
     assert_eq!(order.refusal.as_deref(), Some(text));
     let told: Vec<_> = order.containers.iter().map(|container| container.refusal.as_deref()).collect();
     assert_eq!(told, [None, Some(text)]);
-    task["volumes"] = json!([{ "name": "v" }]);
+    task["volumes"] = json!([{ "name": "v", "type": "efs" }]);
     let (order, _) = read(task).expect("an order");
     let of_all = order.containers.iter().all(|container| container.refusal == order.refusal);
-    assert!(of_all && order.refusal.is_some_and(|text| text.starts_with("ResourceInitializationError: volumes")));
+    assert!(
+        of_all
+            && order.refusal.is_some_and(|text| text.starts_with("ResourceInitializationError: volume v's type efs"))
+    );
+}
+
+#[test]
+fn a_container_has_volumes_of_the_task_and_of_other_containers() {
+    let mut task = task_with(json!({
+        "mountPoints": [{ "sourceVolume": "v", "containerPath": "/data", "readOnly": true }],
+        "volumesFrom": [{ "sourceContainer": "side" }],
+    }));
+    task["containers"].as_array_mut().expect("containers").push(json!({ "name": "side" }));
+    let unknown = read(task.clone()).expect("an order").0.refusal.unwrap_or_default();
+    assert_eq!(unknown, "ResourceInitializationError: Invalid volume referenced: v");
+    task["volumes"] = json!([{ "name": "v", "type": "host", "host": { "sourcePath": "/srv" } }]);
+    let (order, _) = read(task).expect("an order");
+    let point = super::MountPoint { volume: "v".to_owned(), path: "/data".to_owned(), read_only: true };
+    let from = super::VolumesFrom { container: "side".to_owned(), read_only: false };
+    assert_eq!((&order.containers[0].mount_points, &order.containers[0].volumes_from), (&vec![point], &vec![from]));
+    assert_eq!(order.volumes[0].source, super::Source::Host("/srv".to_owned()));
 }
 
 #[test]

@@ -56,6 +56,10 @@ pub(crate) struct Host<'a> {
     pub netns: Option<PathBuf>,
     /// The node's files under `/etc`.
     pub etc: Vec<BindMount>,
+    /// The container's volumes.
+    pub volumes: Vec<BindMount>,
+    /// Read-only mounts can be so with all that is mounted beneath them.
+    pub recursively_read_only: bool,
     pub cgroup: &'a str,
     pub layout: Layout,
     /// A limit on memory and swap together can be set.

@@ -1,5 +1,8 @@
 //! What is mounted in a container beside its root: Docker's defaults, then what the task asks for.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::Host;
@@ -47,15 +50,25 @@ pub(super) fn all(spec: &ContainerSpec, host: &Host<'_>) -> Vec<Value> {
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
     ];
     mounts.extend(shared_memory(spec, host));
+    let own: BTreeSet<&Path> =
+        spec.targets().chain(host.volumes.iter().map(|bind| &bind.target)).map(Path::new).collect();
+    mounts.retain(|mount| !is_replaced(Path::new(mount["destination"].as_str().unwrap_or_default()), &own));
     let mut asked: Vec<(&str, Value)> = Vec::new();
     let init = spec.init.then(|| BindMount { source: host.init.into(), target: INIT.to_owned(), read_only: true });
-    asked.extend(init.iter().map(|bind| (bind.target.as_str(), bound(bind))));
-    asked.extend(host.etc.iter().chain(&spec.mounts).map(|bind| (bind.target.as_str(), bound(bind))));
+    let given = init.iter().chain(&host.etc).filter(|bind| !own.contains(Path::new(&bind.target)));
+    asked.extend(given.map(|bind| (bind.target.as_str(), bound(bind, false))));
+    let binds = spec.mounts.iter().chain(&host.volumes);
+    asked.extend(binds.map(|bind| (bind.target.as_str(), bound(bind, host.recursively_read_only))));
     asked.extend(spec.tmpfs.iter().map(|tmpfs| (tmpfs.target.as_str(), tmpfs_mount(tmpfs))));
     // A mount under another must come after it, in whatever order they were asked for.
     asked.sort_by_key(|(target, _)| target.split('/').filter(|part| !part.is_empty()).count());
     mounts.extend(asked.into_iter().map(|(_, mount)| mount));
     mounts
+}
+
+/// What a container mounts itself is there instead of what every container has, and `/dev` with all beneath it.
+fn is_replaced(given: &Path, own: &BTreeSet<&Path>) -> bool {
+    own.contains(given) || (own.contains(Path::new("/dev")) && given.starts_with("/dev"))
 }
 
 /// Of the same IPC namespace as the container; a closed one has none.
@@ -76,8 +89,13 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value
     json!({ "destination": destination, "type": kind, "source": source, "options": options })
 }
 
-fn bound(bind: &BindMount) -> Value {
-    let access = if bind.read_only { "ro" } else { "rw" };
+/// Beneath a file nothing can be mounted, and crun takes it amiss to be asked for that.
+fn bound(bind: &BindMount, recursively: bool) -> Value {
+    let access = match bind.read_only {
+        true if recursively && bind.source.is_dir() => "rro",
+        true => "ro",
+        false => "rw",
+    };
     mount(&bind.target, "bind", &bind.source.to_string_lossy(), &["rbind", "rprivate", access])
 }
 

@@ -8,6 +8,8 @@ fn host<'a>(layout: Layout, netns: Option<&str>) -> Host<'a> {
         user: ProcessUser { uid: 0, gid: 0, groups: vec![10] },
         netns: netns.map(PathBuf::from),
         etc: vec![BindMount { source: "/data/c/hosts".into(), target: "/etc/hosts".into(), read_only: false }],
+        volumes: Vec::new(),
+        recursively_read_only: false,
         cgroup: "/longshore/c",
         layout,
         counts_swap: true,
@@ -66,6 +68,43 @@ fn everything_asked_for() {
     let asked = Device { source: "/dev/full".into(), target: "/dev/never".into(), access: "r".into() };
     host.devices = devices::resolve(&[asked]).expect("every host has it");
     insta::assert_json_snapshot!(shown(&full(), &host));
+}
+
+fn mounted(spec: &ContainerSpec, host: &Host<'_>) -> Vec<(String, String)> {
+    let config = config(spec, host).expect("valid");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mounts = config["mounts"].as_array().expect("mounts").iter();
+    mounts.map(|mount| (text(&mount["destination"]), text(&mount["source"]))).collect()
+}
+
+#[test]
+fn a_containers_own_mounts_stand_in_for_those_that_every_container_has() {
+    let bind = |target: &str| BindMount { source: "/srv".into(), target: target.into(), read_only: true };
+    let mut host = host(Layout::Unified, None);
+    let spec = ContainerSpec { mounts: vec![bind("/dev"), bind("/etc/hosts")], ..ContainerSpec::default() };
+    host.volumes = vec![bind("/sys")];
+    let mounts = mounted(&spec, &host);
+    let sources = |target: &str| {
+        let there = mounts.iter().filter(|(at, _)| at == target);
+        there.map(|(_, source)| source.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!((sources("/dev"), sources("/sys"), sources("/etc/hosts")), (vec!["/srv"], vec!["/srv"], vec!["/srv"]));
+    assert_eq!((sources("/dev/pts"), sources("/proc")), (Vec::<&str>::new(), vec!["proc"]));
+}
+
+#[test]
+fn read_only_is_all_that_is_mounted_beneath_where_that_can_be() {
+    fn check(source: &str, recursively_read_only: bool, expect: &str) {
+        let bind = BindMount { source: source.into(), target: "/there".into(), read_only: true };
+        let spec = ContainerSpec { mounts: vec![bind], ..ContainerSpec::default() };
+        let host = Host { recursively_read_only, ..host(Layout::Unified, None) };
+        let config = config(&spec, &host).expect("valid");
+        let mount = config["mounts"].as_array().expect("mounts").iter().find(|mount| mount["destination"] == "/there");
+        assert_eq!(mount.expect("there")["options"], json!(["rbind", "rprivate", expect]));
+    }
+    check("/etc", false, "ro");
+    check("/etc", true, "rro");
+    check("/etc/passwd", true, "ro");
 }
 
 #[test]

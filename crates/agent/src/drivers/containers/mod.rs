@@ -32,7 +32,8 @@ use super::records::{self, ContainerRecord, Exit, Outcome, Started};
 use super::rootfs::{self, Rootfs};
 use super::runtime::Runtime;
 use super::signal::Signal;
-use super::spec::{ContainerId, ContainerSpec, Sharing};
+use super::spec::{BindMount, ContainerId, ContainerSpec, Sharing};
+use super::volumes::{self, Volumes};
 use super::{Error, confinement, devices, init, network};
 use again::Verdict;
 pub use exec::Executed;
@@ -48,7 +49,7 @@ use shim_process::ShimProcess;
 pub struct Config {
     /// Our own binary, entered at [`crate::shim::main`].
     pub shim: ShimCommand,
-    /// The node's directory: `containers`, `filters`, `layers`, `leases`, `netns` and `runtime` lie in it.
+    /// The node's directory: `containers`, `filters`, `layers`, `leases`, `netns`, `runtime` and `volumes` lie in it.
     pub data: PathBuf,
     pub runtime: Runtime,
     /// The control group under which containers are put, such as `/longshore`.
@@ -94,7 +95,14 @@ struct Inner {
     network: Arc<Network>,
     groups: Groups,
     sandboxes: Sandboxes,
+    volumes: Volumes,
     entries: Mutex<BTreeMap<ContainerId, Arc<Entry>>>,
+}
+
+/// What came of mounting a container's root.
+struct Root {
+    user: ProcessUser,
+    volumes: Vec<BindMount>,
 }
 
 /// A container that this process knows.
@@ -127,12 +135,17 @@ impl Containers {
         let counts_swap = cgroup::counts_swap(layout);
         let sandboxes = Sandboxes::new(&config.data, &config.runtime, &config.cgroup_root);
         let (network, groups) = (Arc::new(network), Groups::new(&config.cgroup_root, layout));
-        let inner = Inner { config, layout, counts_swap, network, groups, sandboxes, entries: Mutex::default() };
+        let (volumes, entries) = (Volumes::new(&config.data), Mutex::default());
+        let inner = Inner { config, layout, counts_swap, network, groups, sandboxes, volumes, entries };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     pub fn network(&self) -> &Network {
         &self.inner.network
+    }
+
+    pub fn volumes(&self) -> &Volumes {
+        &self.inner.volumes
     }
 
     /// Makes a container: its root, its network, its shim. It runs when [`Containers::start`] says so.
@@ -165,11 +178,24 @@ impl Containers {
     /// Does what takes time side by side: the shim starts meanwhile.
     async fn furnish(&self, id: &ContainerId, spec: &ContainerSpec, dir: &Path) -> Result<Created, Error> {
         let attaching = self.inner.network.attach(id, &spec.network);
-        let mounting = mount_root(dir.to_owned(), spec.clone());
+        let mounting = self.mount_root(id, dir, spec);
         let (attached, mounted, joined) = tokio::join!(attaching, mounting, self.join_group(id, spec));
-        let (attachment, user, sandbox) = (attached?, mounted?, joined?);
-        self.write_files(id, spec, dir, &attachment, user, sandbox)?;
+        let (attachment, root, sandbox) = (attached?, mounted?, joined?);
+        self.write_files(id, spec, dir, &attachment, root, sandbox)?;
         Ok(Created { address: attachment.address, bindings: attachment.bindings })
+    }
+
+    async fn mount_root(&self, id: &ContainerId, dir: &Path, spec: &ContainerSpec) -> Result<Root, Error> {
+        let (inner, id, dir, spec) = (self.inner.clone(), id.clone(), dir.to_owned(), spec.clone());
+        let mounting = tokio::task::spawn_blocking(move || {
+            rootfs::mount_layers(&dir, &spec.layers)?;
+            let root = Rootfs::open(&dir).map_err(Error::io("open the container's root"))?;
+            let cwd = bundle::working_directory(&spec);
+            root.ensure_dir(cwd).map_err(Error::io(format!("make the working directory {cwd}")))?;
+            let user = ProcessUser::resolve(&spec.user, &root)?;
+            Ok(Root { user, volumes: inner.volumes.join(&id, &spec, &root)? })
+        });
+        mounting.await.unwrap_or_else(|panic| Err(Error::io("mount the container's root")(io::Error::other(panic))))
     }
 
     async fn join_group(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Option<Sandbox>, Error> {
@@ -190,7 +216,7 @@ impl Containers {
         spec: &ContainerSpec,
         dir: &Path,
         attachment: &Attachment,
-        user: ProcessUser,
+        root: Root,
         sandbox: Option<Sandbox>,
     ) -> Result<(), Error> {
         let Inner { config, layout, counts_swap, network, .. } = &*self.inner;
@@ -203,9 +229,11 @@ impl Containers {
         let devices = devices_of(spec)?;
         let shares = sandbox.is_some();
         let host = Host {
-            user,
+            user: root.user,
             netns,
             etc,
+            volumes: root.volumes,
+            recursively_read_only: config.runtime.mounts_recursively_read_only(),
             cgroup: &cgroup,
             layout,
             counts_swap,
@@ -228,6 +256,7 @@ impl Containers {
             overflow: spec.output.overflow,
             stop_signal: spec.stop_signal()?.number(),
             sandbox: spec.group.as_ref().filter(|_| shares).map(|group| group.name.clone()),
+            volumes: volumes::shared_names(spec).into_iter().collect(),
             terminal: spec.terminal,
             stdin_open: spec.stdin_open,
             restartable: spec.restartable,
@@ -358,6 +387,7 @@ impl Containers {
                 Some(record) => {
                     self.inner.groups.rejoin(id, &record.cgroup);
                     self.inner.sandboxes.rejoin(id, record.sandbox.as_deref());
+                    self.inner.volumes.rejoin(id, &record.volumes);
                     let shim = living_shim(&dir).map_err(Error::io("look for a container's shim"))?;
                     self.know(id, dir, shim);
                 }
@@ -366,6 +396,7 @@ impl Containers {
         let living: BTreeSet<ContainerId> = self.inner.entries.lock().keys().cloned().collect();
         self.inner.network.keep_only(&living).await?;
         self.inner.sandboxes.sweep().map_err(Error::io("clear away shared namespaces"))?;
+        self.inner.volumes.unmount_unused().map_err(Error::io("unmount volumes of nobody"))?;
         self.inner.groups.sweep(&living).map_err(Error::io("clear away control groups"))?;
         let entries = self.inner.entries.lock();
         Ok(entries.iter().map(|(id, entry)| (id.clone(), entry.status.borrow().clone())).collect())
@@ -424,6 +455,7 @@ impl Containers {
             }
             inner.sandboxes.leave(&id)?;
             inner.groups.leave(&id)?;
+            inner.volumes.leave(&id)?;
             rootfs::remove_dir(&dir)
         });
         cleared.await.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(Error::io("remove the container"))
@@ -467,17 +499,6 @@ fn devices_of(spec: &ContainerSpec) -> Result<Vec<devices::Node>, Error> {
 fn make_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir(dir)?;
     Ok(mkfifoat(CWD, dir.join(records::WAKE), Mode::RUSR | Mode::WUSR)?)
-}
-
-async fn mount_root(dir: PathBuf, spec: ContainerSpec) -> Result<ProcessUser, Error> {
-    let mounting = tokio::task::spawn_blocking(move || {
-        rootfs::mount_layers(&dir, &spec.layers)?;
-        let root = Rootfs::open(&dir).map_err(Error::io("open the container's root"))?;
-        let cwd = bundle::working_directory(&spec);
-        root.ensure_dir(cwd).map_err(Error::io(format!("make the working directory {cwd}")))?;
-        ProcessUser::resolve(&spec.user, &root)
-    });
-    mounting.await.unwrap_or_else(|panic| Err(Error::io("mount the container's root")(io::Error::other(panic))))
 }
 
 fn list(root: &Path) -> io::Result<Vec<ContainerId>> {

@@ -82,8 +82,14 @@ fn of_lifecycle(container: &ContainerDefinition) -> [Need; 4] {
     ]
 }
 
-fn of_shared(shared: &Shared) -> [Need; 1] {
-    [(shared.pid.is_some() || shared.ipc.is_some(), TASK, "pid-ipc-namespace-sharing")]
+/// Docker's volumes need both of theirs, as AWS registers such definitions.
+fn of_shared(shared: &Shared) -> [Need; 3] {
+    let docker = shared.volumes.iter().any(|volume| volume.docker_volume_configuration.is_some());
+    [
+        (shared.pid.is_some() || shared.ipc.is_some(), TASK, "pid-ipc-namespace-sharing"),
+        (docker, TASK, "docker-plugin.local"),
+        (docker, AGENT, "docker-remote-api.1.25"),
+    ]
 }
 
 /// True for an image of an ECR registry: AWS's host names, or ours.

@@ -10,12 +10,13 @@ use wire::types::Sensitive;
 use wire::types::ecs::ContainerDefinition;
 
 /// Members of a container definition that mean something here.
-const SUPPORTED: [&str; 34] = [
+const SUPPORTED: [&str; 36] = [
     "name",
     "image",
     "cpu",
     "memory",
     "memoryReservation",
+    "mountPoints",
     "command",
     "entryPoint",
     "environment",
@@ -45,6 +46,7 @@ const SUPPORTED: [&str; 34] = [
     "systemControls",
     "ulimits",
     "versionConsistency",
+    "volumesFrom",
 ];
 
 /// Checks the container at index `at` and fills in its defaults.
@@ -84,8 +86,8 @@ pub(super) fn normalise(
         environment: Some(given.environment.clone().unwrap_or_else(|| Sensitive(Vec::new()))),
         health_check: lifecycle::health_check(&spec.name, given.health_check.clone())?,
         restart_policy: lifecycle::restart_policy(&spec.name, given.restart_policy.clone())?,
-        mount_points: Some(Vec::new()),
-        volumes_from: Some(Vec::new()),
+        mount_points: Some(given.mount_points.clone().unwrap_or_default()),
+        volumes_from: Some(given.volumes_from.clone().unwrap_or_default()),
         system_controls: Some(given.system_controls.clone().unwrap_or_default()),
         ..given
     };

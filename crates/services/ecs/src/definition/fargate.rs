@@ -1,7 +1,7 @@
 //! What requiring FARGATE asks of a definition. Such tasks are registered, not run, here.
 
-use super::Shared;
 use super::limits::{START_TIMEOUT_SECS_MAX, STOP_TIMEOUT_SECS_MAX};
+use super::{Shared, volumes};
 use crate::errors::DefinitionError;
 use state::{NetworkMode, TaskSpec};
 use wire::types::ecs::ContainerDefinition;
@@ -59,7 +59,12 @@ pub(super) fn check(
 /// Amazon ECS developer guide, "Task definition differences for Fargate".
 fn check_members(definitions: &[ContainerDefinition], shared: &Shared) -> Result<(), DefinitionError> {
     let host_processes = shared.pid.as_deref() == Some("host");
-    let shared = [(shared.ipc.is_some(), "ipcMode"), (host_processes, "pidMode host")];
+    if shared.volumes.iter().any(|volume| volumes::host_path(volume).is_some()) {
+        return Err(DefinitionError::FargateHostPath);
+    }
+    let docker = shared.volumes.iter().any(|volume| volume.docker_volume_configuration.is_some());
+    let shared =
+        [(shared.ipc.is_some(), "ipcMode"), (host_processes, "pidMode host"), (docker, "dockerVolumeConfiguration")];
     refuse(&shared)?;
     definitions.iter().try_for_each(check_container)
 }

@@ -20,11 +20,17 @@ fn of_task(input: &RegisterTaskDefinitionRequest) -> Option<&'static str> {
     let is_host = |mode: &Option<String>| mode.as_deref() == Some("host");
     let of_host =
         |volume: &wire::types::ecs::Volume| volume.host.as_ref().is_some_and(|host| host.source_path.is_some());
+    // Memory has no device; whatever else is mounted may be the host's.
+    let binds = |volume: &wire::types::ecs::Volume| {
+        let options = volume.docker_volume_configuration.as_ref().and_then(|docker| docker.driver_opts.as_ref());
+        options.is_some_and(|options| options.get("type").is_none_or(|kind| kind != "tmpfs") && !options.is_empty())
+    };
     let found = [
         (is_host(&input.network_mode), "networkMode host"),
         (is_host(&input.pid_mode), "pidMode host"),
         (is_host(&input.ipc_mode), "ipcMode host"),
         (input.volumes.iter().flatten().any(of_host), "a volume with a sourcePath"),
+        (input.volumes.iter().flatten().any(binds), "a volume whose driverOpts name a device of the host"),
     ];
     found.into_iter().find_map(|(is, what)| is.then_some(what))
 }
@@ -79,6 +85,10 @@ mod tests {
         assert_eq!(said("networkMode", json!("bridge"), false), "");
         assert_eq!(said("pidMode", json!("task"), false), "");
         assert_eq!(said("volumes", json!([{ "name": "v", "host": {} }]), false), "");
+        let docker = |options| json!([{ "name": "v", "dockerVolumeConfiguration": { "driverOpts": options } }]);
+        let bind = docker(json!({ "type": "none", "o": "bind", "device": "/" }));
+        refused("volumes", bind, false, "a volume whose driverOpts name a device");
+        assert_eq!(said("volumes", docker(json!({ "type": "tmpfs", "device": "tmpfs" })), false), "");
         assert_eq!(said("linuxParameters", json!({ "capabilities": { "add": ["SYS_PTRACE"] } }), true), "");
     }
 }

@@ -85,7 +85,7 @@ fn compatibilities_and_attributes_follow_what_is_used() {
         (json!({}), json!({ "image": "127.0.0.1:4566/web:1", "logConfiguration": logs })),
         (json!({ "networkMode": "awsvpc" }), json!({ "image": "public.ecr.aws/x/web" })),
         (
-            json!({ "pidMode": "task" }),
+            json!({ "pidMode": "task", "volumes": [{ "name": "v", "dockerVolumeConfiguration": { "scope": "shared" } }] }),
             laid_over(
                 linux(json!({ "initProcessEnabled": true, "maxSwap": 1 })),
                 &json!({ "privileged": true, "dockerSecurityOptions": ["apparmor:a", "label:b"], "portMappings": [{ "containerPortRange": "1-2" }] }),
@@ -220,7 +220,19 @@ fn launch_types_that_do_not_fit_and_what_is_not_supported_are_refused() {
         (none.clone(), json!({ "resourceRequirements": [{ "type": "GPU", "value": "1" }] })),
         (none.clone(), json!({ "firelensConfiguration": { "type": "fluentbit" } })),
         (none.clone(), json!({ "credentialSpecs": ["credentialspec:a"] })),
-        (json!({ "volumes": [{ "name": "v" }] }), none.clone()),
+        (json!({ "volumes": [{ "name": "v", "configuredAtLaunch": true }] }), none.clone()),
+        (
+            fargate(
+                json!({ "cpu": "256", "memory": "512", "volumes": [{ "name": "v", "host": { "sourcePath": "/srv" } }] })
+            ),
+            none.clone()
+        ),
+        (
+            fargate(
+                json!({ "cpu": "256", "memory": "512", "volumes": [{ "name": "v", "dockerVolumeConfiguration": {} }] })
+            ),
+            none.clone()
+        ),
         (json!({ "placementConstraints": [{ "type": "memberOf", "expression": "e" }] }), none.clone()),
         (json!({ "runtimePlatform": { "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" } }), none.clone()),
         (none.clone(), json!({ "command": ["x".repeat(64 * 1024)] })),

@@ -133,7 +133,7 @@ pub enum DefinitionError {
     VolumeKinds,
     #[error("When 'scope' parameter is 'task', 'autoprovision' must either not be specified or set to 'True'.")]
     TaskVolumeNotMade,
-    #[error("driverOpts of a volume lack something: missing required option: \"{0}\"")]
+    #[error("Invalid driverOpts of a volume: missing required option: \"{0}\"")]
     VolumeOption(&'static str),
     #[error("Unknown volume '{0}'.")]
     VolumeUnknown(String),

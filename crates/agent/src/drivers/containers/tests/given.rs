@@ -1,7 +1,10 @@
 //! What a container is given of the machine, by either runtime.
 
 use super::node::{Node, id, patiently, sh, texts, until, until_said, wait};
-use crate::drivers::{ContainerSpec, Device, Outcome, Security, SharedGroup, Sharing, Signal};
+use crate::drivers::{
+    Backing, BindMount, ContainerSpec, Device, Outcome, Security, SharedGroup, Sharing, Signal, Volume, VolumeMount,
+    VolumeScope,
+};
 
 const RUNTIMES: [&str; 2] = ["crun", "runc"];
 
@@ -172,6 +175,45 @@ async fn the_host_s_namespaces_and_none_at_all() {
         assert_eq!(node.run(&containers, &spec).await.1, "no shm\nnot first\n", "{runtime}");
         let spec = ContainerSpec { ipc: Sharing::Host, ..node.shell("busybox readlink /proc/self/ns/ipc") };
         assert_eq!(node.run(&containers, &spec).await.1, sh("readlink /proc/self/ns/ipc"), "{runtime}");
+        node.assert_clean();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_are_filled_shared_and_read_only_with_all_beneath() {
+    for runtime in RUNTIMES {
+        let node = Node::with_runtimes(&[runtime]);
+        let containers = node.open();
+        let task = || VolumeScope::Task("t".into());
+        let at = |target: &str, scope, backing, read_only| {
+            let volume = Volume { name: "v".into(), scope, backing, labels: Default::default() };
+            VolumeMount { volume, target: target.into(), read_only, filled: true }
+        };
+        let writes = |target: &str, scope, backing| ContainerSpec {
+            volumes: vec![at(target, scope, backing, false)],
+            ..node.shell(&format!("ls {target} | head -n1; echo 1 >{target}/new"))
+        };
+        let said = node.run(&containers, &writes("/bin", task(), Backing::Directory)).await.1;
+        assert_eq!(said, "busybox\n", "{runtime}: the image's files are in the volume, and it runs from there");
+        let reads = ContainerSpec {
+            volumes: vec![at("/else", task(), Backing::Directory, true)],
+            ..node.shell("cat /else/new; (echo 2 >/else/new) 2>/dev/null || echo read-only")
+        };
+        assert_eq!(node.run(&containers, &reads).await.1, "1\nread-only\n", "{runtime}");
+
+        // A file system that is mounted beneath is the container's to see, and as little to write to.
+        let memory = Backing::Tmpfs("size=1m".into());
+        let below = node.config.data.join("volumes");
+        let mount = BindMount { source: below, target: "/all".into(), read_only: true };
+        let shared = VolumeScope::Shared { made: true };
+        let look = "grep -c '/all/shared/v/data tmpfs ro' /proc/mounts; (echo 2 >/all/shared/v/data/new) 2>/dev/null || echo read-only";
+        let spec = ContainerSpec {
+            volumes: vec![at("/memory", shared, memory, false)],
+            mounts: vec![mount],
+            ..node.shell(look)
+        };
+        assert_eq!(node.run(&containers, &spec).await.1, "1\nread-only\n", "{runtime}");
+        containers.volumes().remove_of_task("t").expect("removed");
         node.assert_clean();
     }
 }
