@@ -91,6 +91,8 @@ fn check_options(options: Option<&BTreeMap<String, String>>, path: &str) -> Resu
     }
     let binds = option("o").split(',').any(|word| word == "bind" || word == "rbind");
     match option("type") {
+        // The kernel would take this for a directory of the host.
+        "tmpfs" if binds => Err(unsupported(format!("o: {}", option("o")))),
         "tmpfs" => Ok(()),
         _ if binds && option("device").starts_with('/') => Ok(()),
         _ if binds => Err(unsupported(format!("device: {}", option("device")))),
@@ -208,6 +210,7 @@ mod tests {
         }
         check(json!({}), "");
         check(json!({ "type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=700" }), "");
+        check(json!({ "type": "tmpfs", "device": "/", "o": "bind" }), "driverOpts.o: bind'");
         check(json!({ "type": "none", "device": "/srv", "o": "bind,ro" }), "");
         check(json!({ "type": "none", "device": "srv", "o": "bind" }), "driverOpts.device: srv'");
         check(json!({ "type": "none", "o": "bind" }), "missing required option: \"device\"");
