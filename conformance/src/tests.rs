@@ -17,6 +17,7 @@ mod sdk;
 mod standby;
 mod tasks;
 mod trust;
+mod volumes;
 
 use crate::{Client, HostImage, Longshore};
 use anyhow::Result;

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// `name=value` lines that the task's container logged.
-fn said(stage: &Stage, task: &Value) -> Result<BTreeMap<String, String>> {
+pub(super) fn said(stage: &Stage, task: &Value) -> Result<BTreeMap<String, String>> {
     let log = stage.log(task)?;
     let pairs = log.iter().filter_map(|line| line.trim_end().split_once('='));
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-fn expect(said: &BTreeMap<String, String>, expected: &[(&str, &str)]) {
+pub(super) fn expect(said: &BTreeMap<String, String>, expected: &[(&str, &str)]) {
     for (name, value) in expected {
         assert_eq!(said.get(*name).map(String::as_str), Some(*value), "{name} in {said:#?}");
     }
@@ -113,7 +113,7 @@ fn a_privileged_container_with_a_terminal_has_both() -> Result<()> {
 }
 
 /// Registers and runs several containers, and answers the task once `app`, the only essential one, ended.
-fn run_together(stage: &Stage, task: Value, containers: &[Value]) -> Result<Value> {
+pub(super) fn run_together(stage: &Stage, task: Value, containers: &[Value]) -> Result<Value> {
     let container = |given: &Value| {
         let mut container = json!({ "image": stage.image, "memory": 32, "essential": false, "stopTimeout": 2, "logConfiguration": log_configuration() });
         for (name, value) in given.as_object().into_iter().flatten() {
