@@ -13,8 +13,23 @@ use super::namespace::mac_of;
 use super::netlink::{Netlink, Route, mtu_of};
 
 /// Networks that a bridge may take, the preferred first: Docker's and the cloud's usual ones are not among them.
-pub const SUBNETS: [&str; 6] =
-    ["172.29.0.0/16", "172.30.0.0/16", "172.28.0.0/16", "10.229.0.0/16", "10.230.0.0/16", "192.168.229.0/24"];
+/// The small ones are for a host of many nodes, such as one that runs tests side by side.
+pub const SUBNETS: [&str; 14] = [
+    "172.29.0.0/16",
+    "172.30.0.0/16",
+    "172.28.0.0/16",
+    "10.229.0.0/16",
+    "10.230.0.0/16",
+    "192.168.229.0/24",
+    "192.168.230.0/24",
+    "192.168.231.0/24",
+    "192.168.232.0/24",
+    "192.168.233.0/24",
+    "192.168.234.0/24",
+    "192.168.235.0/24",
+    "192.168.236.0/24",
+    "192.168.237.0/24",
+];
 /// Ethernet's, for a host without a default route.
 const MTU_DEFAULT: u32 = 1500;
 /// Names the boot in which forwarding was off before we turned it on. Remove it to have the host forward all.
