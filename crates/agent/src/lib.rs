@@ -3,9 +3,8 @@
 //! [`session`] hears the control plane's orders, [`machine`] decides, [`engine`] carries out through
 //! [`images`], [`drivers`] and [`logs`]; [`saved`] outlives the process, and so do the containers,
 //! whose shims hold them. This room does not know the control plane's state, plans or services; it
-//! hears of tasks over the ECS agent protocol. What is absent: task roles, secrets, volumes, health
-//! checks, dependencies, restarts, the metadata endpoints and telemetry; orders that ask for them are
-//! refused by name ([`order`]).
+//! hears of tasks over the ECS agent protocol. What is absent: task roles, secrets, the metadata endpoints
+//! and telemetry; orders that ask for them are refused by name ([`order`]).
 
 mod backoff;
 pub mod drivers;

@@ -232,6 +232,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn versions_are_compared_by_their_first_two_numbers() {
+        fn check(version: &str, expect: (u32, u32)) {
+            assert_eq!(numbers(version), expect, "{version}");
+        }
+        check("1.8.1", (1, 8));
+        check("1.1.5+ds1", (1, 1));
+        check("5.12-rc1", (5, 12));
+        check("6.18.44-cloud", (6, 18));
+        check("unknown", (0, 0));
+        let runtime = |name: &str, version: &str| Runtime {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            path: PathBuf::new(),
+            hides_hybrid_mount: false,
+        };
+        assert!(!runtime("crun", "0.17").mounts_recursively_read_only());
+        assert!(!runtime("runsc", "9.9").mounts_recursively_read_only());
+    }
+
+    #[test]
     fn a_runtime_is_found_by_trying() {
         let dir = tempfile::tempdir().expect("temp dir");
         let cgroup_root = format!("/longshore-test-{}", std::process::id());

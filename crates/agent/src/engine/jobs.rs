@@ -400,6 +400,8 @@ pub fn exit_of(ended: Ended) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::VolumesFrom;
+    use crate::task::{Container, Desired, Reported};
 
     #[test]
     fn ends_are_told_in_ecs_words() {
@@ -413,5 +415,37 @@ mod tests {
         check(Outcome::Signaled { signal: 9 }, true, Some(137), Some(OUT_OF_MEMORY));
         let lost = Outcome::Lost { message: "gone".to_owned() };
         check(lost, false, None, Some("ContainerRuntimeError: gone"));
+    }
+
+    #[test]
+    fn volumes_are_taken_from_those_that_take_them_from_others_too() {
+        fn check(containers: &[(&str, &[&str])], expect: &[usize]) {
+            let from = |name: &&str| VolumesFrom { container: (*name).to_owned(), read_only: false };
+            let order = |(name, sources): &(&str, &[&str])| ContainerOrder {
+                name: (*name).to_owned(),
+                volumes_from: sources.iter().map(from).collect(),
+                ..ContainerOrder::default()
+            };
+            let placed = || Container { runtime_id: "0a".to_owned(), ..Container::default() };
+            let task = Task {
+                order: Arc::new(TaskOrder {
+                    containers: containers.iter().map(order).collect(),
+                    ..TaskOrder::default()
+                }),
+                containers: containers.iter().map(|_| placed()).collect(),
+                desired: Desired::Running,
+                host_stopped: false,
+                reported: Reported::Nothing,
+                pull_started: None,
+                pull_stopped: None,
+                execution_stopped: None,
+            };
+            let found: Vec<usize> = sources(&task, 0).iter().map(|peer| peer.index).collect();
+            assert_eq!(found, expect, "{containers:?}");
+        }
+        check(&[("a", &[]), ("b", &[])], &[]);
+        check(&[("a", &["b"]), ("b", &["c"]), ("c", &[]), ("d", &[])], &[1, 2]);
+        check(&[("a", &["b", "c"]), ("b", &["d"]), ("c", &["d"]), ("d", &[])], &[1, 2, 3]);
+        check(&[("a", &["b"]), ("b", &["a"])], &[1, 0]);
     }
 }

@@ -36,11 +36,13 @@ impl Launch<'_> {
 
     /// By target.
     fn mounts_of(&self, container: &ContainerOrder, image: &ContainerConfig) -> BTreeMap<String, Mount> {
+        let is_tmpfs = |target: &str| container.tmpfs.iter().any(|tmpfs| clean(&tmpfs.path) == target);
         let mut mounts = BTreeMap::new();
         for from in &container.volumes_from {
             let source = self.sources.iter().find(|(order, _)| order.name == from.container);
             let theirs = source.map(|(order, image)| self.mounts_of(order, image)).unwrap_or_default();
-            mounts.extend(theirs.into_iter().map(|(target, mount)| (target, mount.taken(from.read_only))));
+            let theirs = theirs.into_iter().filter(|(target, _)| !is_tmpfs(target));
+            mounts.extend(theirs.map(|(target, mount)| (target, mount.taken(from.read_only))));
         }
         for point in &container.mount_points {
             let target = clean(&point.path);
@@ -49,7 +51,6 @@ impl Launch<'_> {
                 mounts.insert(target.clone(), mount(self.task, volume, target, point.read_only));
             }
         }
-        let is_tmpfs = |target: &str| container.tmpfs.iter().any(|tmpfs| clean(&tmpfs.path) == target);
         for target in image.volumes.iter().map(|path| clean(path)).filter(|target| !is_tmpfs(target)) {
             let own = Mount::Kept(VolumeMount {
                 volume: anonymous(self.task, container, &target),
@@ -167,12 +168,13 @@ mod tests {
             labels: BTreeMap::new(),
             made: true,
         };
+        let tmpfs = |path: &str| order::Tmpfs { path: path.to_owned(), size_bytes: 1, options: Vec::new() };
         let from = |container: &str, read_only| VolumesFrom { container: container.to_owned(), read_only };
         let first = ContainerOrder {
             name: "first".to_owned(),
             mount_points: vec![point("host", "/etc//app/", true), point("own", "/data", false)],
             volumes_from: vec![from("second", true)],
-            tmpfs: vec![order::Tmpfs { path: "/tmp".to_owned(), size_bytes: 1, options: Vec::new() }],
+            tmpfs: ["/tmp", "/hidden/"].map(tmpfs).into(),
             ..ContainerOrder::default()
         };
         let second = ContainerOrder {
@@ -183,7 +185,7 @@ mod tests {
         };
         let third = ContainerOrder {
             name: "third".to_owned(),
-            mount_points: vec![point("host", "/deep", false)],
+            mount_points: vec![point("host", "/deep", false), point("host", "/hidden", false)],
             ..ContainerOrder::default()
         };
         let task = TaskOrder {
