@@ -104,15 +104,17 @@ fn nothing_is_left_of_an_ephemeral_server() -> Result<()> {
 }
 
 #[test]
-fn containers_end_with_an_ephemeral_server_that_is_killed() -> Result<()> {
+fn only_the_folder_is_left_of_an_ephemeral_server_that_is_killed() -> Result<()> {
     let mut stage = Stage::of(Longshore::start_with("127.0.0.1:0", &["--ephemeral"])?)?;
     let task = stage.run(&stubborn("none", &stage)?, &[])?;
     stage.until(&task, "RUNNING")?;
     let folder = stage.server.data();
+    let name = name_of(&folder)?;
     stage.server.end(Signal::KILL)?;
     let begun = Instant::now();
-    while !processes(&folder)?.is_empty() {
-        ensure!(begun.elapsed() < Duration::from_secs(20), "left: {:?}", processes(&folder)?);
+    let own = vec![folder.display().to_string()];
+    while left(&folder, &name)? != own {
+        ensure!(begun.elapsed() < Duration::from_secs(20), "left: {:?}", left(&folder, &name)?);
         std::thread::sleep(Duration::from_millis(20));
     }
     fs::remove_dir_all(&folder)?;

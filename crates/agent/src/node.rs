@@ -67,8 +67,8 @@ pub enum AgentError {
     Job(String),
 }
 
-/// Works as the cluster's node until `end` resolves; containers go on then, or are killed and removed, if the node
-/// is ephemeral.
+/// Works as the cluster's node until `end` resolves; containers go on then. If the node is ephemeral they are
+/// killed and removed, and so is what it has on the host.
 ///
 /// # Errors
 /// What keeps this machine from being a node. A control plane that cannot be reached is waited for.
@@ -86,7 +86,11 @@ pub async fn run(config: Config, end: impl Future<Output = ()>) -> Result<(), Ag
     }
     // Neither orders nor the cleaning of images come between.
     node.helpers.shutdown().await;
-    if ephemeral { node.engine.wipe().await } else { Ok(()) }
+    if ephemeral {
+        node.engine.wipe().await?;
+        machine.containers.dismantle().await?;
+    }
+    Ok(())
 }
 
 /// A node at work.
