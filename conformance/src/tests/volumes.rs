@@ -112,7 +112,8 @@ fn volumes_are_shared_filled_kept_and_cleared_away() -> Result<()> {
         "mountPoints": [mount("kept", "/again")],
     });
     let known = json!({ "name": "kept", "dockerVolumeConfiguration": { "scope": "shared" } });
-    let ended = run_together(&stage, json!({ "networkMode": "none", "volumes": [known] }), std::slice::from_ref(&reader))?;
+    let ended =
+        run_together(&stage, json!({ "networkMode": "none", "volumes": [known] }), std::slice::from_ref(&reader))?;
     expect(&said(&stage, &ended)?, &[("kept", "one")]);
 
     let mut unknown = reader;
