@@ -178,7 +178,8 @@ mod tests {
     fn found(path: &str, text: Option<&str>) -> Vec<String> {
         let clippy = |folder: &str| File::new(&format!("{folder}/clippy.toml"), "a = true\n");
         let mut files: Vec<File> = CORE.iter().map(|name| clippy(&format!("crates/{name}"))).collect();
-        files.extend(PURE.iter().map(|(path, _)| File::new(path, "fn expired() {}\n")));
+        let pure = |name: &Option<&str>| format!("fn {}() {{}}\n", name.unwrap_or("any"));
+        files.extend(PURE.iter().map(|(path, name)| File::new(path, &pure(name))));
         files.push(clippy("crates/services/ecs"));
         files.push(File::new("clippy.toml", "a = true\n"));
         files.push(File::new("crates/services/ecs/Cargo.toml", ""));
