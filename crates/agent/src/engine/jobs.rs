@@ -16,6 +16,7 @@ use oci::Digest;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 /// How long a pull may take (the ECS agent's default).
@@ -204,21 +205,19 @@ impl Hands {
     }
 
     pub async fn start(self, subject: Subject) {
-        let change = match timeout(START_TIMEOUT, self.containers.start(&subject.id)).await {
-            Ok(Ok(_status)) => Change::Started,
-            Ok(Err(error)) => Change::Failed { reason: reason(&error) },
-            Err(_elapsed) => timed_out("started", START_TIMEOUT),
-        };
-        let started = change == Change::Started;
-        self.report(subject.at.clone(), change);
-        if started {
-            self.wait(subject).await;
-        }
+        let started = timeout(START_TIMEOUT, self.containers.start(&subject.id)).await;
+        self.begun(subject, started).await;
     }
 
     /// Starts a container again that ended and is held as it was.
     pub async fn restart(self, subject: Subject) {
-        let change = match timeout(START_TIMEOUT, self.containers.restart(&subject.id)).await {
+        let started = timeout(START_TIMEOUT, self.containers.restart(&subject.id)).await;
+        self.begun(subject, started).await;
+    }
+
+    /// Tells how a start went, and waits for the end of what runs.
+    async fn begun<S>(self, subject: Subject, started: Result<Result<S, Error>, Elapsed>) {
+        let change = match started {
             Ok(Ok(_status)) => Change::Started,
             Ok(Err(error)) => Change::Failed { reason: reason(&error) },
             Err(_elapsed) => timed_out("started", START_TIMEOUT),
