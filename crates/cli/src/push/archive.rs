@@ -1,6 +1,6 @@
 //! An image in one tar file: what `docker save` writes, or an OCI layout.
 
-use super::image::{Image, Manifest, checked, measure};
+use super::image::{Blob, Image, Manifest, measure};
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::GzDecoder;
 use oci::client::Source;
@@ -128,7 +128,8 @@ pub fn docker_image(folder: &Path) -> Result<Image> {
     let config = Descriptor::new(media_type::DOCKER_CONFIG, Digest::of(&config_bytes), config_bytes.len() as u64);
     let mut blobs = Vec::new();
     for (layer, diff_id) in saved.layers.iter().zip(&diff_ids) {
-        blobs.push(checked(&inside(layer)?, layer_descriptor(&inside(layer)?, diff_id)?)?);
+        let path = inside(layer)?;
+        blobs.push(Blob { descriptor: layer_descriptor(&path, diff_id)?, source: Source::File(path) });
     }
     let manifest = ImageManifest {
         schema_version: 2,
@@ -141,7 +142,7 @@ pub fn docker_image(folder: &Path) -> Result<Image> {
     };
     let manifest =
         Manifest { media_type: media_type::DOCKER_MANIFEST.to_owned(), bytes: serde_json::to_vec(&manifest)?.into() };
-    blobs.push(super::image::Blob { descriptor: config, source: Source::Bytes(config_bytes.into()) });
+    blobs.push(Blob { descriptor: config, source: Source::Bytes(config_bytes.into()) });
     Ok(Image { blobs, manifests: vec![manifest] })
 }
 
