@@ -21,10 +21,11 @@ mod task;
 pub use env::env_line;
 pub use out::{ReaderGone, say};
 pub use paths::{Credentials, DATA_DIR, Endpoint, Paths, read_json};
+pub use push::send as send_image;
+pub use session::{Session, text};
 
 use anyhow::Result;
 use clap::Subcommand;
-use session::Session;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use table::Output;

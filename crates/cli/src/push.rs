@@ -8,12 +8,14 @@ mod upload;
 
 use crate::say;
 use crate::session::Session;
-pub use rootfs::this_machine;
 
 use anyhow::{Context, Result, bail};
 use image::Image;
-use oci::ImageReference;
+use oci::builder::BuiltImage;
+use oci::client::Client;
+use oci::{Digest, ImageReference};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(clap::Args)]
 pub struct PushArgs {
@@ -50,6 +52,12 @@ pub async fn run(session: &Session, args: &PushArgs) -> Result<()> {
     let target: ImageReference = format!("{uri}:{}", reference.tag_or_digest()).parse()?;
     let digest = upload::run(&session.registry().await?, &target, &image).await?;
     say(format!("{target}\n{digest}"))
+}
+
+/// Sends what the registry lacks of an image that was made in memory, silently; answers the digest that the tag
+/// stands for.
+pub async fn send(registry: &Client, target: &ImageReference, image: BuiltImage) -> Result<Digest> {
+    upload::send(registry, target, &image.into(), &Arc::default()).await
 }
 
 /// A name in our registry, with or without its address.

@@ -62,16 +62,22 @@ impl Session {
 
     /// A client of our registry, signed in as `docker login` would.
     pub async fn registry(&self) -> Result<Client> {
+        let (username, password) = self.registry_login().await?;
+        self.endpoint.registry(Credentials::Basic { username, password })
+    }
+
+    /// User and password of our registry, as `aws ecr get-login-password` gets them.
+    pub async fn registry_login(&self) -> Result<(String, String)> {
         let token = self.ecr("GetAuthorizationToken", &json!({})).await?;
         let basic = STANDARD.decode(text(&token["authorizationData"][0]["authorizationToken"])?)?;
         let basic = String::from_utf8(basic)?;
         let (username, password) =
             basic.split_once(':').context("the registry token has another form than user:password")?;
-        let credentials = Credentials::Basic { username: username.to_owned(), password: password.to_owned() };
-        self.endpoint.registry(credentials)
+        Ok((username.to_owned(), password.to_owned()))
     }
 }
 
+/// The text that a member of an answer is.
 pub fn text(value: &Value) -> Result<String> {
     value.as_str().map(str::to_owned).ok_or_else(|| anyhow!("the answer lacks a text that it should have: {value}"))
 }

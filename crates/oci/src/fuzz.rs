@@ -2,7 +2,7 @@
 //!
 //! As tests they run a fixed number of inputs.
 
-use crate::{Digest, ImageConfig, ImageReference, manifest};
+use crate::{Digest, ImageConfig, ImageReference, Platform, manifest};
 use bolero::check;
 
 /// Inputs of a target when it runs as a test.
@@ -15,7 +15,7 @@ fn fuzz_manifest() {
         for content_type in types {
             // Whatever is taken for a manifest can be walked.
             if let Ok(manifest::Manifest::Index(index)) = manifest::parse(bytes, content_type) {
-                _ = index.choose("linux", "amd64", None);
+                _ = index.choose(&Platform::new("linux", "amd64"));
             }
         }
     });

@@ -103,6 +103,16 @@ impl Platform {
     pub fn new(os: &str, architecture: &str) -> Self {
         Self { architecture: architecture.to_owned(), os: os.to_owned(), os_version: None, variant: None }
     }
+
+    /// Linux on this machine's processor, in Go's words, which images use.
+    pub fn of_this_machine() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Self::new("linux", architecture)
+    }
 }
 
 impl fmt::Display for Platform {
@@ -315,17 +325,17 @@ impl Index {
     /// highest of those wins, then the first listed. Without a variant, the one
     /// that Go means is taken: v8 for arm64, v7 for arm, v1 for amd64. A sole
     /// entry that names no platform is taken as it is.
-    pub fn choose(&self, os: &str, architecture: &str, variant: Option<&str>) -> Option<&Descriptor> {
+    pub fn choose(&self, wanted: &Platform) -> Option<&Descriptor> {
         if let [only @ Descriptor { platform: None, .. }] = &self.manifests[..] {
             return Some(only);
         }
-        let wanted = variant_rank(architecture, variant);
+        let highest = variant_rank(wanted);
         let rank = |entry: &Descriptor| {
             let platform = entry.platform.as_ref()?;
-            let same = platform.os == os && platform.architecture == architecture;
-            let rank = variant_rank(architecture, platform.variant.as_deref());
-            let exact = platform.variant.as_deref() == variant;
-            (same && (exact || rank.is_some_and(|rank| Some(rank) <= wanted))).then_some(rank)
+            let same = platform.os == wanted.os && platform.architecture == wanted.architecture;
+            let rank = variant_rank(platform);
+            let exact = platform.variant == wanted.variant;
+            (same && (exact || rank.is_some_and(|rank| Some(rank) <= highest))).then_some(rank)
         };
         let ranked = self.manifests.iter().filter_map(|entry| Some((rank(entry)?, entry)));
         // max_by_key takes the last of equals; the first listed should win.
@@ -336,8 +346,8 @@ impl Index {
 /// A variant's number, `v7` being 7; none where it is not of that form, or the
 /// architecture has no variants and none is given. 32-bit arm without a variant
 /// is 7, as container tools take it.
-fn variant_rank(architecture: &str, variant: Option<&str>) -> Option<u32> {
-    match (variant, architecture) {
+fn variant_rank(platform: &Platform) -> Option<u32> {
+    match (platform.variant.as_deref(), platform.architecture.as_str()) {
         (Some(variant), _) => variant.strip_prefix('v')?.parse().ok(),
         (None, "arm64") => Some(8),
         (None, "arm") => Some(7),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use cli::Session;
 use http::Request;
 use oci::Platform;
 use oci::builder::{ImageFile, build};
@@ -116,7 +117,7 @@ fn image(folder: &Path, bytes: usize) -> Result<PathBuf> {
         rustix::rand::getrandom(piece, rustix::rand::GetRandomFlags::empty())?;
     }
     let files = [ImageFile { path: "content".to_owned(), content, mode: 0o644 }];
-    let image = build(&files, ContainerConfig::default(), &Platform::new("linux", "amd64"))?;
+    let image = build(&files, ContainerConfig::default(), &Platform::of_this_machine())?;
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
     for blob in [&image.layer, &image.config, &image.manifest] {
@@ -129,18 +130,16 @@ fn image(folder: &Path, bytes: usize) -> Result<PathBuf> {
 }
 
 fn our_store(server: &Server) -> Result<Store> {
-    let endpoint: cli::Endpoint = cli::read_json(&server.paths.endpoint())?.context("the server tells no endpoint")?;
-    let credentials: cli::Credentials = cli::read_json(&server.paths.credentials())?.context("no access key")?;
-    let aws = endpoint.aws(credentials)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    for name in names() {
-        runtime.block_on(aws.call("ecr", "CreateRepository", &json!({ "repositoryName": name })))?;
-    }
-    let token = runtime.block_on(aws.call("ecr", "GetAuthorizationToken", &json!({})))?;
-    let token = token["authorizationData"][0]["authorizationToken"].as_str().context("no registry token")?;
-    let login = String::from_utf8(STANDARD.decode(token)?)?;
-    let host = endpoint.url.strip_prefix("http://").context("the endpoint is not plain HTTP")?.to_owned();
-    Ok(Store { host, pid: server.pid(), login: Some(login) })
+    let session = Session::open(&server.paths)?;
+    let login = Session::block_on(async {
+        for name in names() {
+            session.repository(&name).await?;
+        }
+        session.registry_login().await
+    });
+    let (user, password) = login?;
+    let host = session.endpoint.url.strip_prefix("http://").context("the endpoint is not plain HTTP")?.to_owned();
+    Ok(Store { host, pid: server.pid(), login: Some(format!("{user}:{password}")) })
 }
 
 /// Repositories: of the large image, and of the small ones.

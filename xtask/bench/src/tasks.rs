@@ -1,13 +1,9 @@
 //! The measured tasks, through the API as any client would.
 
 use crate::now_ns;
-use anyhow::{Context, Result, anyhow, bail};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use cli::Paths;
-use client::AwsClient;
-use oci::builder::{BuiltImage, ImageFile, build};
-use oci::client::{Client, Credentials, Endpoint, Source, Upload};
+use anyhow::{Context, Result, bail};
+use cli::{Paths, Session, text};
+use oci::builder::{ImageFile, build};
 use oci::image_config::ContainerConfig;
 use oci::{ImageReference, Platform};
 use serde_json::{Value, json};
@@ -43,47 +39,30 @@ pub struct Launch {
 
 pub struct Tasks {
     runtime: Runtime,
-    aws: AwsClient,
-    url: String,
-    region: String,
-    cluster: String,
+    session: Session,
 }
 
 impl Tasks {
     pub fn of(paths: &Paths) -> Result<Self> {
-        let endpoint: cli::Endpoint = cli::read_json(&paths.endpoint())?.context("the server tells no endpoint")?;
-        let credentials: cli::Credentials = cli::read_json(&paths.credentials())?.context("there is no access key")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let aws = AwsClient::new(&endpoint.url, &endpoint.region, credentials.into())?;
-        Ok(Self { runtime, aws, url: endpoint.url, region: endpoint.region, cluster: endpoint.cluster })
+        Ok(Self { runtime, session: Session::open(paths)? })
     }
 
     fn call(&self, service: &str, operation: &str, input: &Value) -> Result<Value> {
-        let answer = self.runtime.block_on(self.aws.call(service, operation, input));
+        let answer = self.runtime.block_on(self.session.aws.call(service, operation, input));
         answer.with_context(|| format!("{service} {operation} failed"))
     }
 
     /// Pushes an image that holds `program` alone; answers how a task names it.
     pub fn push(&self, program: Vec<u8>) -> Result<String> {
-        let made = self.call("ecr", "CreateRepository", &json!({ "repositoryName": NAME }))?;
-        let reference: ImageReference = format!("{}:first", text(&made["repository"]["repositoryUri"])?).parse()?;
         let files = [ImageFile { path: PROGRAM.trim_start_matches('/').to_owned(), content: program, mode: 0o755 }];
         let config = ContainerConfig { cmd: vec![PROGRAM.to_owned()], ..ContainerConfig::default() };
-        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        let image = build(&files, config, &Platform::new("linux", architecture))?;
-        let registry = self.registry()?;
-        self.runtime.block_on(upload(&registry, &reference, &image))?;
-        Ok(reference.to_string())
-    }
-
-    fn registry(&self) -> Result<Client> {
-        let token = self.call("ecr", "GetAuthorizationToken", &json!({}))?;
-        let basic = STANDARD.decode(text(&token["authorizationData"][0]["authorizationToken"])?)?;
-        let basic = String::from_utf8(basic)?;
-        let (username, password) = basic.split_once(':').context("the registry token is no user:password")?;
-        let credentials = Credentials::Basic { username: username.to_owned(), password: password.to_owned() };
-        let host = self.url.strip_prefix("http://").context("the endpoint is not plain HTTP")?;
-        Ok(Client::new(&Endpoint::http(host), credentials)?)
+        let image = build(&files, config, &Platform::of_this_machine())?;
+        self.runtime.block_on(async {
+            let reference: ImageReference = format!("{}:first", self.session.repository(NAME).await?).parse()?;
+            cli::send_image(&self.session.registry().await?, &reference, image).await?;
+            Ok(reference.to_string())
+        })
     }
 
     /// Registers the task definition of a network mode; answers its ARN.
@@ -95,7 +74,7 @@ impl Tasks {
             "stopTimeout": 2,
             "logConfiguration": { "logDriver": "awslogs", "options": {
                 "awslogs-group": NAME,
-                "awslogs-region": self.region,
+                "awslogs-region": self.session.endpoint.region,
                 "awslogs-stream-prefix": NAME,
                 "awslogs-create-group": "true",
             } },
@@ -108,7 +87,7 @@ impl Tasks {
 
     /// Runs a task to its end and reads when it began.
     pub fn launch(&self, definition: &str) -> Result<Launch> {
-        let input = json!({ "cluster": self.cluster, "taskDefinition": definition });
+        let input = json!({ "cluster": self.session.endpoint.cluster, "taskDefinition": definition });
         let asked_ns = now_ns();
         let answer = self.call("ecs", "RunTask", &input)?;
         let answered_ns = now_ns();
@@ -124,7 +103,8 @@ impl Tasks {
 
     /// Starts `count` tasks, at most ten, that end at once or stay; answers their ARNs.
     pub fn start(&self, definition: &str, count: usize, stay: bool) -> Result<Vec<String>> {
-        let mut input = json!({ "cluster": self.cluster, "taskDefinition": definition, "count": count });
+        let mut input =
+            json!({ "cluster": self.session.endpoint.cluster, "taskDefinition": definition, "count": count });
         if stay {
             input["overrides"] = staying();
         }
@@ -135,20 +115,22 @@ impl Tasks {
 
     /// The tasks as DescribeTasks tells them, at most a hundred.
     pub fn states(&self, tasks: &[String]) -> Result<Vec<Value>> {
-        let mut answer = self.call("ecs", "DescribeTasks", &json!({ "cluster": self.cluster, "tasks": tasks }))?;
+        let mut answer =
+            self.call("ecs", "DescribeTasks", &json!({ "cluster": self.session.endpoint.cluster, "tasks": tasks }))?;
         Ok(answer["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
     /// Runs a task that stays; answers its ARN once its program has begun.
     pub fn hold(&self, definition: &str) -> Result<String> {
-        let input = json!({ "cluster": self.cluster, "taskDefinition": definition, "overrides": staying() });
+        let input =
+            json!({ "cluster": self.session.endpoint.cluster, "taskDefinition": definition, "overrides": staying() });
         let task = placed(&self.call("ecs", "RunTask", &input)?)?;
         self.until(&task, |state| state["lastStatus"] == "RUNNING")?;
         Ok(task)
     }
 
     pub fn stop(&self, task: &str) -> Result<()> {
-        self.call("ecs", "StopTask", &json!({ "cluster": self.cluster, "task": task }))?;
+        self.call("ecs", "StopTask", &json!({ "cluster": self.session.endpoint.cluster, "task": task }))?;
         self.stopped(task)?;
         std::thread::sleep(SETTLE);
         Ok(())
@@ -161,7 +143,7 @@ impl Tasks {
     fn until(&self, task: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let begun = Instant::now();
         loop {
-            let input = json!({ "cluster": self.cluster, "tasks": [task] });
+            let input = json!({ "cluster": self.session.endpoint.cluster, "tasks": [task] });
             let mut answer = self.call("ecs", "DescribeTasks", &input)?;
             let state = answer["tasks"][0].take();
             if wanted(&state) {
@@ -181,7 +163,7 @@ impl Tasks {
         let input = json!({ "logGroupName": NAME, "logStreamName": stream, "startFromHead": true });
         let begun = Instant::now();
         while begun.elapsed() < TASK_TIMEOUT {
-            let page = self.runtime.block_on(self.aws.call("logs", "GetLogEvents", &input));
+            let page = self.runtime.block_on(self.session.aws.call("logs", "GetLogEvents", &input));
             if let Some(line) = page.as_ref().ok().and_then(|page| page["events"][0]["message"].as_str()) {
                 return line.trim().parse().with_context(|| format!("the program printed {line:?}"));
             }
@@ -189,15 +171,6 @@ impl Tasks {
         }
         bail!("nothing of the program's output arrived in {stream}; the task: {state:#}")
     }
-}
-
-async fn upload(registry: &Client, reference: &ImageReference, image: &BuiltImage) -> Result<()> {
-    for blob in [&image.layer, &image.config] {
-        let source = Source::Bytes(blob.bytes.clone());
-        registry.push_blob(&reference.repository, &blob.digest, source, Upload::Monolithic).await?;
-    }
-    registry.put_manifest(reference, image.manifest.media_type, image.manifest.bytes.clone()).await?;
-    Ok(())
 }
 
 /// What makes a task stay.
@@ -210,8 +183,4 @@ fn placed(answer: &Value) -> Result<String> {
         bail!("the task was not placed: {failure}");
     }
     text(&answer["tasks"][0]["taskArn"])
-}
-
-fn text(value: &Value) -> Result<String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| anyhow!("the answer lacks a text that it should have: {value}"))
 }

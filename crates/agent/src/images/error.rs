@@ -1,9 +1,8 @@
 //! Why an image is not here, in the words that ECS's users know.
 
 use super::LayerError;
-use super::registries::go_platform;
 use oci::client::ClientError;
-use oci::{ManifestError, ReferenceError};
+use oci::{ManifestError, Platform, ReferenceError};
 use std::io;
 use std::time::Duration;
 
@@ -23,9 +22,9 @@ pub enum PullError {
     Registry(#[from] ClientError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    #[error("no matching manifest for {} in the manifest list entries", go_platform())]
+    #[error("no matching manifest for {} in the manifest list entries", Platform::of_this_machine())]
     NoMatch,
-    #[error("image is for {image}, and this node runs {}; build it for that platform too", go_platform())]
+    #[error("image is for {image}, and this node runs {}; build it for that platform too", Platform::of_this_machine())]
     Platform { image: String },
     #[error("image is not valid: {0}; build it again")]
     Image(String),

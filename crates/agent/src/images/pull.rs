@@ -4,12 +4,12 @@ use super::catalog::Record;
 use super::download::download;
 use super::holds::Owner;
 use super::news::{Meter, News, Tell};
-use super::registries::{OS, Registry, go_architecture};
+use super::registries::Registry;
 use super::retry::{self, Policy, Tries};
 use super::{Image, Images, PullError, blocking};
 use oci::client::{Client, ClientError};
 use oci::image_config::IMAGE_CONFIG_BYTES_MAX;
-use oci::{Digest, ImageConfig, ImageManifest, ImageReference, Manifest};
+use oci::{Digest, ImageConfig, ImageManifest, ImageReference, Manifest, Platform};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +109,7 @@ impl Pull<'_> {
             Manifest::Image(manifest) => return Ok(*manifest),
             Manifest::Index(index) => index,
         };
-        let chosen = index.choose(OS, go_architecture(), None).ok_or(PullError::NoMatch)?;
+        let chosen = index.choose(&Platform::of_this_machine()).ok_or(PullError::NoMatch)?;
         match client.get_manifest(&self.image.at(chosen.digest.clone())).await?.parse()? {
             Manifest::Image(manifest) => Ok(*manifest),
             Manifest::Index(_) => Err(PullError::Image("an index lists another index for this platform".to_owned())),
@@ -120,7 +120,9 @@ impl Pull<'_> {
         let (blob, repository) = (&manifest.config, &self.image.repository);
         let bytes = client.blob_bytes(repository, &blob.digest, blob.size, IMAGE_CONFIG_BYTES_MAX).await?;
         let config = ImageConfig::parse(&bytes).map_err(|error| PullError::Image(error.to_string()))?;
-        if (config.os.as_str(), config.architecture.as_str()) != (OS, go_architecture()) && !config.os.is_empty() {
+        let here = Platform::of_this_machine();
+        let fits = config.os == here.os && config.architecture == here.architecture;
+        if !fits && !config.os.is_empty() {
             return Err(PullError::Platform { image: format!("{}/{}", config.os, config.architecture) });
         }
         if config.rootfs.diff_ids.len() != manifest.layers.len() {

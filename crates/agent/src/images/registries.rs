@@ -50,22 +50,6 @@ fn is_loopback(host: &str) -> bool {
     name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The one operating system whose images run here.
-pub(super) const OS: &str = "linux";
-
-/// This machine's processor in Go's words, which images use.
-pub(super) fn go_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
-pub(super) fn go_platform() -> String {
-    format!("{OS}/{}", go_architecture())
-}
-
 /// Where an image is pulled from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Registry {

@@ -100,7 +100,7 @@ impl Registry {
 }
 
 fn here() -> Platform {
-    Platform::new("linux", super::registries::go_architecture())
+    Platform::of_this_machine()
 }
 
 async fn serve(registry: Registry) -> (Fake, Arc<Mutex<Registry>>) {

@@ -2,12 +2,11 @@
 
 use super::{Demo, NAME};
 use crate::demo::steps::Steps;
-use crate::push::this_machine;
+use crate::push;
 use anyhow::{Context, Result};
-use oci::ImageReference;
 use oci::builder::{BuiltImage, ImageFile, build};
-use oci::client::{Client, Source, Upload};
 use oci::image_config::ContainerConfig;
+use oci::{ImageReference, Platform};
 use std::path::Path;
 
 /// Debian's busybox-static puts it here; any static busybox does.
@@ -32,23 +31,12 @@ impl Demo {
         let reference: ImageReference = format!("{uri}:{TAG}").parse()?;
         let there = registry.head_manifest(&reference).await.is_ok_and(|head| head.digest == image.manifest.digest);
         if !there {
-            upload(&registry, &reference, &image).await?;
+            push::send(&registry, &reference, image).await?;
         }
         steps
             .done(format!("image {reference}, {size_kib} KiB, {}", if there { "already pushed" } else { "pushed" }))?;
         Ok(reference.to_string())
     }
-}
-
-async fn upload(registry: &Client, reference: &ImageReference, image: &BuiltImage) -> Result<()> {
-    for blob in [&image.layer, &image.config] {
-        if registry.blob_size(&reference.repository, &blob.digest).await?.is_none() {
-            let source = Source::Bytes(blob.bytes.clone());
-            registry.push_blob(&reference.repository, &blob.digest, source, Upload::Monolithic).await?;
-        }
-    }
-    registry.put_manifest(reference, image.manifest.media_type, image.manifest.bytes.clone()).await?;
-    Ok(())
 }
 
 fn busybox_image() -> Result<BuiltImage> {
@@ -62,5 +50,5 @@ fn busybox_image() -> Result<BuiltImage> {
     }));
     let config =
         ContainerConfig { env: vec!["PATH=/bin".into()], cmd: vec!["sh".into()], ..ContainerConfig::default() };
-    Ok(build(&files, config, &this_machine())?)
+    Ok(build(&files, config, &Platform::of_this_machine())?)
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use oci::builder::BuiltImage;
 use oci::client::Source;
 use oci::{Descriptor, Digest, Hasher};
 use std::fs::File;
@@ -25,6 +26,14 @@ pub struct Blob {
 pub struct Manifest {
     pub media_type: String,
     pub bytes: Bytes,
+}
+
+impl From<BuiltImage> for Image {
+    fn from(built: BuiltImage) -> Self {
+        let blob = |blob: oci::builder::Blob| Blob { descriptor: blob.descriptor(), source: Source::Bytes(blob.bytes) };
+        let manifest = Manifest { media_type: built.manifest.media_type.to_owned(), bytes: built.manifest.bytes };
+        Self { blobs: vec![blob(built.layer), blob(built.config)], manifests: vec![manifest] }
+    }
 }
 
 /// Digest and size of a file, read once.

@@ -18,7 +18,7 @@ const READ_BYTES: usize = 128 << 10;
 pub fn read(archive: &Archive, scratch: &Path, config: ContainerConfig) -> Result<Image> {
     let path = scratch.join("layer.tar.gz");
     let (diff_id, layer) = pack(&mut *archive.stream()?, &path).context("it cannot be compressed")?;
-    let platform = this_machine();
+    let platform = Platform::of_this_machine();
     let config = ImageConfig {
         architecture: platform.architecture,
         os: platform.os,
@@ -81,14 +81,4 @@ impl Write for Hashing {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
-}
-
-/// Linux on this machine's processor, in Go's names.
-pub fn this_machine() -> Platform {
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    Platform::new("linux", architecture)
 }

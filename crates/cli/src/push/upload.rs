@@ -40,7 +40,8 @@ async fn show(bar: ProgressBar, sent: Arc<AtomicU64>) {
     }
 }
 
-async fn send(registry: &Client, target: &ImageReference, image: &Image, sent: &Arc<AtomicU64>) -> Result<Digest> {
+/// Counts in `sent` the bytes that the registry has by now.
+pub async fn send(registry: &Client, target: &ImageReference, image: &Image, sent: &Arc<AtomicU64>) -> Result<Digest> {
     for blob in &image.blobs {
         send_blob(registry, target, blob, sent).await?;
     }

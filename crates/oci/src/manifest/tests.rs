@@ -14,12 +14,16 @@ fn image(config_type: &str, layer_type: &str, extra: &str) -> String {
     format!(r#"{{"schemaVersion":2,{extra}"config":{config},"layers":[{layers}]}}"#)
 }
 
+/// Of `os/architecture` or `os/architecture/variant`.
+fn platform(text: &str) -> Platform {
+    let parts: Vec<&str> = text.split('/').collect();
+    Platform { variant: parts.get(2).map(ToString::to_string), ..Platform::new(parts[0], parts[1]) }
+}
+
 fn index(platforms: &[&str]) -> Index {
     let manifests = platforms.iter().enumerate().map(|(at, text)| {
         let mut entry = descriptor(media_type::OCI_MANIFEST, &at.to_string());
-        let parts: Vec<&str> = text.split('/').collect();
-        entry.platform = (*text != "-")
-            .then(|| Platform { variant: parts.get(2).map(ToString::to_string), ..Platform::new(parts[0], parts[1]) });
+        entry.platform = (*text != "-").then(|| platform(text));
         entry
     });
     let text = serde_json::json!({"schemaVersion": 2, "manifests": manifests.collect::<Vec<_>>()}).to_string();
@@ -96,8 +100,7 @@ fn what_is_not_a_manifest_says_why() {
 /// `expect` is the place of the chosen entry in `platforms`.
 fn check(platforms: &[&str], wanted: &str, expect: Option<usize>) {
     let index = index(platforms);
-    let parts: Vec<&str> = wanted.split('/').collect();
-    let chosen = index.choose(parts[0], parts[1], parts.get(2).copied());
+    let chosen = index.choose(&platform(wanted));
     let place = chosen.and_then(|chosen| index.manifests.iter().position(|entry| entry.digest == chosen.digest));
     assert_eq!(place, expect, "{wanted} of {platforms:?}");
 }
@@ -133,6 +136,6 @@ proptest! {
     #[test]
     fn any_choice_is_made_without_panic(os in ".{0,4}", architecture in ".{0,4}", variant in proptest::option::of(".{0,4}")) {
         let index = index(&["linux/amd64", "linux/arm/v7"]);
-        let _ = index.choose(&os, &architecture, variant.as_deref());
+        let _ = index.choose(&Platform { variant, ..Platform::new(&os, &architecture) });
     }
 }
