@@ -8,6 +8,7 @@ mod full;
 mod given;
 mod images;
 mod layouts;
+mod leftovers;
 mod life;
 mod lifecycle;
 mod logs;

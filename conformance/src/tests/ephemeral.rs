@@ -56,7 +56,7 @@ fn processes(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// What a node in `folder` has on the host, whose bridge, control groups and tables are called `name`.
-fn left(folder: &Path, name: &str) -> Result<Vec<String>> {
+pub(super) fn left(folder: &Path, name: &str) -> Result<Vec<String>> {
     let mut left = processes(folder)?;
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     left.extend(mounts.lines().filter(|mount| mount.contains(&*folder.to_string_lossy())).map(str::to_owned));
@@ -74,7 +74,7 @@ fn left(folder: &Path, name: &str) -> Result<Vec<String>> {
 }
 
 /// What the node of `folder` calls its bridge and its control groups: of the hash of its own folder.
-fn name_of(folder: &Path) -> Result<String> {
+pub(super) fn name_of(folder: &Path) -> Result<String> {
     let agent = fs::canonicalize(folder.join("agent"))?;
     let output = Command::new("sh").args(["-c", "printf %s \"$0\" | sha256sum"]).arg(&agent).output()?;
     Ok(format!("longshore-{}", String::from_utf8(output.stdout)?.get(..5).context("a hash")?))

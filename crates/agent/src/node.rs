@@ -2,6 +2,7 @@
 
 use crate::backoff::Backoff;
 use crate::drivers::network::NetworkConfig;
+use crate::drivers::roster::{self, Roster, RosterError};
 use crate::drivers::runtime::{CANDIDATES, Runtime};
 use crate::drivers::{self, Containers, ShimCommand, files, rootfs};
 use crate::engine::{Engine, Hands, Link, Online};
@@ -57,6 +58,8 @@ pub enum AgentError {
     DataDir { path: PathBuf, source: io::Error },
     #[error("another agent works in {}; end it first", .0.display())]
     Locked(PathBuf),
+    #[error("the agent of {} goes by the name {name} on this host; end it, or name another folder", other.display())]
+    NameTaken { name: String, other: PathBuf },
     #[error("the saved tasks cannot be read: {0}; repair the disk, or remove the node's folder and its containers")]
     Saved(io::Error),
     #[error(transparent)]
@@ -88,7 +91,7 @@ pub async fn run(config: Config, end: impl Future<Output = ()>) -> Result<(), Ag
     node.helpers.shutdown().await;
     if ephemeral {
         node.engine.wipe().await?;
-        machine.containers.dismantle().await?;
+        machine.dismantle().await?;
     }
     Ok(())
 }
@@ -136,7 +139,7 @@ pub async fn stop_all(data_dir: &Path, shim: &Path, tell: impl FnMut(Stopping)) 
     let running = machine.containers.count_running()?;
     let (hands, events) = machine.hands(None);
     Engine::start(hands, events, found)?.stop_all(tell).await?;
-    machine.containers.dismantle().await?;
+    machine.dismantle().await?;
     Ok(running)
 }
 
@@ -162,6 +165,8 @@ struct Machine {
     saved: Saved,
     /// Name and version of the OCI runtime.
     runtime: String,
+    /// None on a host that keeps no roster for us.
+    entry: Option<roster::Entry>,
     _lock: File,
 }
 
@@ -176,6 +181,7 @@ impl Machine {
         }
         let saved = Saved::open(&data_dir).map_err(failed)?;
         let name = name_of(&data_dir);
+        let entry = enter(&name, &data_dir).await?;
         let (scratch, cgroup_root) = (data_dir.clone(), format!("/{name}"));
         let probing = tokio::task::spawn_blocking(move || Runtime::probe(&CANDIDATES, &scratch, &cgroup_root));
         let runtime = probing.await.map_err(|panic| AgentError::Job(panic.to_string()))??;
@@ -188,7 +194,17 @@ impl Machine {
             cgroup_root: format!("/{name}"),
             network: NetworkConfig { bridge: name, ..NetworkConfig::default() },
         })?;
-        Ok(Self { data_dir, containers, saved, runtime: runtime_name, _lock: lock })
+        Ok(Self { data_dir, containers, saved, runtime: runtime_name, entry, _lock: lock })
+    }
+
+    /// Removes what the node as such has on the host.
+    async fn dismantle(&self) -> Result<(), AgentError> {
+        self.containers.dismantle().await?;
+        // The entry names a folder that is there: nobody minds it, and the next agent takes it over.
+        if let Some(Err(error)) = self.entry.as_ref().map(roster::Entry::leave) {
+            tracing::warn!(%error, "this node stays on the host's roster");
+        }
+        Ok(())
     }
 
     fn hands(&self, online: Option<Online>) -> (Hands, mpsc::UnboundedReceiver<crate::machine::Event>) {
@@ -202,6 +218,25 @@ impl Machine {
         let path = self.data_dir.clone();
         move |source| AgentError::DataDir { path, source }
     }
+}
+
+/// Enters the host's roster, and sweeps away what the dead have left. A node can do without.
+async fn enter(name: &str, data_dir: &Path) -> Result<Option<roster::Entry>, AgentError> {
+    let roster = Roster::of_host();
+    let entry = match roster.enter(name, data_dir) {
+        Ok(entry) => Some(entry),
+        Err(RosterError::Taken(other)) => return Err(AgentError::NameTaken { name: name.to_owned(), other }),
+        Err(RosterError::Io(error)) => {
+            tracing::warn!(%error, "no roster of this host's nodes; if this one is killed, it may leave its bridge");
+            return Ok(None);
+        }
+    };
+    match roster.sweep().await {
+        Ok(swept) if swept.is_empty() => {}
+        Ok(swept) => tracing::info!("cleared away what nodes without a folder had left: {}", swept.join(", ")),
+        Err(error) => tracing::warn!(%error, "cannot look for what nodes without a folder have left"),
+    }
+    Ok(entry)
 }
 
 /// The node's bridge, and its control group: of its folder, so that several nodes fit on one machine.

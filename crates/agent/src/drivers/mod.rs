@@ -18,6 +18,7 @@ pub mod network;
 pub(crate) mod process;
 pub mod records;
 pub mod rootfs;
+pub(crate) mod roster;
 pub mod runtime;
 mod signal;
 mod spec;

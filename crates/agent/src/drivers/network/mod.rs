@@ -240,9 +240,7 @@ impl Network {
     /// [`Error::Network`]
     pub async fn dismantle(&self) -> Result<(), Error> {
         *self.bridge.lock().await = None;
-        nat::remove(&self.config.bridge).await?;
-        let name = self.config.bridge.clone();
-        blocking("remove the bridge", move || netlink::Netlink::open()?.delete_link(&name)).await
+        remove(&self.config.bridge).await
     }
 
     async fn bridge(&self) -> Result<Bridge, Error> {
@@ -315,6 +313,13 @@ impl Taken {
         let with_ports = self.leases.values().filter(|lease| !lease.bindings.is_empty());
         (self.version, with_ports.map(|lease| (lease.address, lease.bindings.clone())).collect())
     }
+}
+
+/// Removes bridge and table of that name; it is no error when there is none.
+pub(crate) async fn remove(name: &str) -> Result<(), Error> {
+    nat::remove(name).await?;
+    let name = name.to_owned();
+    blocking("remove the bridge", move || netlink::Netlink::open()?.delete_link(&name)).await
 }
 
 /// Runs what blocks where it may.
