@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::handshake;
+use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,14 +26,24 @@ impl Load {
     }
 }
 
+/// What is asked, and what every answer must contain to be the wanted one.
+pub struct Asked {
+    pub request: Request<Bytes>,
+    pub contains: Vec<String>,
+}
+
 /// Sends copies of `request` to `host` over `connections` connections for `time`. Its answers must be
 /// successful, and are read to their end.
 pub async fn run(host: &str, connections: usize, time: Duration, request: Request<Bytes>) -> Result<Load> {
-    let request = Arc::new(request);
+    run_checked(host, connections, time, &Arc::new(Asked { request, contains: Vec::new() })).await
+}
+
+/// As [`run`], looking into every answer.
+pub async fn run_checked(host: &str, connections: usize, time: Duration, asked: &Arc<Asked>) -> Result<Load> {
     let begun = Instant::now();
     let mut workers = JoinSet::new();
     for _ in 0..connections {
-        workers.spawn(connection(host.to_owned(), begun + time, request.clone()));
+        workers.spawn(connection(host.to_owned(), begun + time, asked.clone()));
     }
     let mut load = Load::default();
     while let Some(done) = workers.join_next().await {
@@ -46,25 +56,34 @@ pub async fn run(host: &str, connections: usize, time: Duration, request: Reques
     Ok(load)
 }
 
-async fn connection(host: String, end: Instant, request: Arc<Request<Bytes>>) -> Result<Vec<f64>> {
-    let stream = TcpStream::connect(&host).await.with_context(|| format!("cannot connect to {host}"))?;
-    stream.set_nodelay(true)?;
-    let (mut sender, connection) = handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await?;
-    let driver = tokio::spawn(connection);
+async fn connection(host: String, end: Instant, asked: Arc<Asked>) -> Result<Vec<f64>> {
+    let mut sender = connect(&host).await?;
     let mut latencies = Vec::new();
     while Instant::now() < end {
         let begun = Instant::now();
-        sender.ready().await?;
-        let answer = sender.send_request(copy(&request)?).await?;
+        // Some servers, moto's among them, close a connection after each answer.
+        if sender.ready().await.is_err() {
+            sender = connect(&host).await?;
+        }
+        let answer = sender.send_request(copy(&asked.request)?).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
-        if !status.is_success() {
-            bail!("{status}: {}", String::from_utf8_lossy(&body));
+        let text = String::from_utf8_lossy(&body);
+        if !status.is_success() || !asked.contains.iter().all(|part| text.contains(part)) {
+            bail!("{status}, and not the wanted answer: {text}");
         }
         latencies.push(begun.elapsed().as_secs_f64() * 1e3);
     }
-    driver.abort();
     Ok(latencies)
+}
+
+/// A connection, which ends with its sender.
+async fn connect(host: &str) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(host).await.with_context(|| format!("cannot connect to {host}"))?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// The same request, its target in the form that servers are sent.
