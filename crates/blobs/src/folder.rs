@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::marks::Marks;
+use crate::sound::Sound;
 use crate::{BlobError, BlobReader, Kept, Staged, read, staged::Slot};
 use bytes::Bytes;
 use oci::{Algorithm, Digest};
@@ -13,16 +14,11 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Largest blob, in bytes: ECR's layer quota of 52,000 MiB.
 pub const BLOB_BYTES_MAX: u64 = 52_000 * 1024 * 1024;
 /// Only the server reads or lists blobs.
 const DIR_MODE: u32 = 0o700;
-/// How long a blob that was read whole and found sound may be served in parts, which cannot be told
-/// from rotten ones. Ours: as long as a large download takes.
-const SOUND_FOR: Duration = Duration::from_secs(3600);
-
 const STAGING: &str = "staging";
 const QUARANTINE: &str = "quarantine";
 
@@ -41,8 +37,7 @@ pub(crate) struct Folder {
     /// Held while a file comes to its digest's place or leaves it. File threads alone wait for it.
     pub(crate) gate: Mutex<()>,
     pub(crate) cache: Mutex<Cache>,
-    /// When a blob was last read whole and was what its digest says.
-    sound: Mutex<BTreeMap<Digest, Instant>>,
+    pub(crate) sound: Mutex<Sound>,
     /// One blob at a time is read only to see that it is sound: many ranges of one ask for it at once.
     checking: tokio::sync::Mutex<()>,
 }
@@ -87,7 +82,7 @@ impl Blobs {
     ) -> Result<Option<BlobReader>, BlobError> {
         let Some(whole) = read::open(&self.folder, digest, Some(size)).await? else { return Ok(None) };
         whole.is_within(&range)?;
-        if !self.is_sound(digest).await? {
+        if !whole.is_known_sound() && !self.is_sound(digest).await? {
             return Ok(None);
         }
         blocking(move || whole.slice(&range)).await.map(Some).map_err(read::at(&self.folder, digest))
@@ -95,9 +90,6 @@ impl Blobs {
 
     async fn is_sound(&self, digest: &Digest) -> Result<bool, BlobError> {
         let _one_at_a_time = self.folder.checking.lock().await;
-        if self.folder.sound.lock().get(digest).is_some_and(|at| at.elapsed() < SOUND_FOR) {
-            return Ok(true);
-        }
         let Some(whole) = read::open(&self.folder, digest, None).await? else { return Ok(false) };
         match blocking(move || whole.check()).await {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
@@ -195,13 +187,9 @@ impl Folder {
         }
     }
 
-    pub(crate) fn found_sound(&self, digest: &Digest) {
-        self.sound.lock().insert(digest.clone(), Instant::now());
-    }
-
     /// Forgets what was known of a blob's file.
     pub(crate) fn forget(&self, digest: &Digest) {
-        self.sound.lock().remove(digest);
+        self.sound.lock().forget(digest);
         self.cache.lock().remove(digest);
     }
 

@@ -7,8 +7,8 @@
 //! ```
 //! A blob appears under its digest by a rename, after its bytes are on the disk,
 //! and `finish` answers after the directory entry is there too: bytes before row.
-//! What is read is hashed again: damaged content is cut off before its last byte,
-//! set aside, and healed by the next upload of the same digest.
+//! What is read is hashed again, unless that was done lately: damaged content is
+//! cut off before its last byte, set aside, and healed by the next upload of the same digest.
 //! This room does not know repositories, uploads' owners, or which blobs are
 //! still wanted; it keeps what is pinned or promised ([`Pin`]) from a collector
 //! that knows. One process at a time may use a folder.
@@ -19,6 +19,7 @@ mod error;
 mod folder;
 mod marks;
 mod read;
+mod sound;
 mod staged;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
-//! Reading a blob: hashed again on its way out, so that a disk's rot is never passed on.
+//! Reading a blob: hashed again on its way out, unless that was done lately, so that a disk's rot is not passed on.
 
 use crate::BlobError;
 use crate::folder::{Folder, blocking};
+use crate::sound::Stamp;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use oci::{Digest, Hasher};
@@ -29,8 +30,10 @@ struct Source {
     folder: Arc<Folder>,
     digest: Digest,
     file: File,
+    /// How the file was when it was opened.
+    opened: Stamp,
     left: u64,
-    /// Over what was read, where that is the whole blob.
+    /// Over what was read, where that is the whole blob, and not known to be sound.
     hasher: Option<Hasher>,
 }
 
@@ -41,9 +44,12 @@ impl BlobReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let size = file.metadata()?.len();
-        let (folder, digest, hasher) = (folder.clone(), digest.clone(), Some(Hasher::new()));
-        Ok(Some(Self { size, source: Source { folder, digest, file, left: size, hasher } }))
+        let metadata = file.metadata()?;
+        let size = metadata.len();
+        let opened = Stamp::of(&metadata);
+        let hasher = (!folder.sound.lock().holds(digest, opened)).then(Hasher::new);
+        let (folder, digest) = (folder.clone(), digest.clone());
+        Ok(Some(Self { size, source: Source { folder, digest, file, opened, left: size, hasher } }))
     }
 
     /// As [`open`](Self::open), for a blob of `size` bytes: one of another size is damaged and set aside.
@@ -54,6 +60,11 @@ impl BlobReader {
         }
         let _told = reader.source.rotten();
         Ok(None)
+    }
+
+    /// True where the content was lately seen to be what its digest says, and nobody wrote to the file since.
+    pub(crate) fn is_known_sound(&self) -> bool {
+        self.source.hasher.is_none()
     }
 
     pub(crate) fn is_within(&self, range: &Range<u64>) -> Result<(), BlobError> {
@@ -72,8 +83,11 @@ impl BlobReader {
         Ok(self)
     }
 
-    /// Reads it to its end and sees that it is sound.
+    /// Sees that it is sound, by reading it to its end where that is not known.
     pub(crate) fn check(mut self) -> io::Result<()> {
+        if self.is_known_sound() {
+            return Ok(());
+        }
         let mut piece = Vec::new();
         while self.source.left > 0 {
             piece.clear();
@@ -140,7 +154,8 @@ impl Source {
         if hasher.finish() != self.digest {
             return Err(self.rotten());
         }
-        self.folder.found_sound(&self.digest);
+        // Written to meanwhile, it is in another state by now.
+        self.folder.sound.lock().found(&self.digest, self.opened);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use crate::BlobError;
 use crate::folder::{BLOB_BYTES_MAX, Folder, blocking, sync_dir};
 use crate::marks::Pin;
+use crate::sound::Stamp;
 use base::Timestamp;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -116,7 +117,7 @@ impl Staged {
         let put = {
             let path = path.clone();
             move || {
-                let written = write_whole(&path, &bytes).and_then(|()| folder.place(&path, &digest));
+                let written = write_whole(&path, &bytes).and_then(|file| folder.place(&path, &file, &digest));
                 if written.is_err() {
                     let _ = fs::remove_file(&path);
                 }
@@ -219,21 +220,23 @@ fn supported(digest: &Digest) -> Result<(), BlobError> {
     }
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
     file.write_all(bytes)?;
-    file.sync_data()
+    file.sync_data()?;
+    Ok(file)
 }
 
 impl Folder {
-    /// Moves a synced file to its digest's place, pinned, and syncs the name. Replaces the same content
+    /// Moves a synced file, whose content was hashed, to its digest's place, pinned, and syncs the name. Replaces the same content
     /// where another upload was first, or content that was damaged.
-    fn place(&self, path: &Path, digest: &Digest) -> io::Result<Pin> {
+    fn place(&self, path: &Path, file: &File, digest: &Digest) -> io::Result<Pin> {
         let blob = self.blob(digest);
         let pin = {
             let _gate = self.gate.lock();
             fs::rename(path, &blob)?;
             self.forget(digest);
+            self.sound.lock().found(digest, Stamp::of(&file.metadata()?));
             self.marks.pin(digest)
         };
         sync_dir(blob.parent().unwrap_or(&blob))?;
@@ -273,7 +276,7 @@ impl Lease {
             return Ok(Ended::Mismatch(actual));
         }
         file.sync_data()?;
-        let pin = self.folder.place(&self.path, expected)?;
+        let pin = self.folder.place(&self.path, file, expected)?;
         self.forget();
         Ok(Ended::Blob(Kept { size, _pin: pin }))
     }

@@ -1,4 +1,4 @@
-use crate::{BlobError, Blobs, Staged};
+use crate::{BlobError, BlobReader, Blobs, Staged};
 use base::Timestamp;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -314,6 +314,33 @@ async fn damaged_content_is_cut_off_set_aside_and_healed_by_an_upload() {
             assert_eq!(fs::read_dir(dir.path().join("blobs/quarantine")).expect("listed").count(), 0);
         }
     }
+}
+
+/// Whether a reader of the blob would not hash it.
+fn is_known_sound(blobs: &Blobs, digest: &Digest) -> bool {
+    BlobReader::open(&blobs.folder, digest).expect("open").expect("a blob").is_known_sound()
+}
+
+#[tokio::test]
+async fn what_was_hashed_is_not_hashed_again_until_somebody_writes_to_it() {
+    let (dir, blobs) = folder();
+    let large = vec![7; 1_000_000];
+    let digest = Digest::of(&large);
+    let mut staged = blobs.stage("one").await.expect("staged");
+    append(&mut staged, &[&large]).await;
+    drop(staged.finish(&digest).await.expect("finished"));
+    assert!(is_known_sound(&blobs, &digest));
+
+    let blobs = restarted(&dir);
+    assert!(!is_known_sound(&blobs, &digest));
+    content(&blobs, &digest).await.expect("sound");
+    assert!(is_known_sound(&blobs, &digest));
+    // The kernel's clock for files may stand still for some milliseconds.
+    while is_known_sound(&blobs, &digest) {
+        damage(&dir, &digest, |bytes| bytes[9] = 8);
+    }
+    assert!(cut(&blobs, &digest, 1_000_000).await < 1_000_000);
+    assert!(blobs.get_range(&digest, 1_000_000, 0..2).await.expect("asked").is_none());
 }
 
 #[tokio::test]
