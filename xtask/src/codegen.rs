@@ -26,6 +26,10 @@ const SERVICES: &[(&str, Option<&str>)] = &[
     ("sts", Some("sts/2011-06-15")),
 ];
 
+/// Values that a service takes and its model does not list: service, enum, value.
+/// ECS registers the log driver `none`, and its agent has it (github.com/aws/amazon-ecs-agent, issue 528).
+const UNLISTED_VALUES: &[(&str, &str, &str)] = &[("ecs", "LogDriver", "none")];
+
 /// Operations to write types for although no service crate has them yet.
 const SEEDS: &str = "crates/wire/models/typed-operations.txt";
 
@@ -85,7 +89,11 @@ fn generate(root: &Path) -> Result<Vec<Generated>> {
 
 fn model(root: &Path, service: &str) -> Result<Model> {
     let path = trimmed(service);
-    Model::parse(&read(&root.join(&path))?).with_context(|| path.display().to_string())
+    let mut model = Model::parse(&read(&root.join(&path))?).with_context(|| path.display().to_string())?;
+    for (_, shape, value) in UNLISTED_VALUES.iter().filter(|(name, ..)| *name == service) {
+        model.allow(shape, value)?;
+    }
+    Ok(model)
 }
 
 /// The operations that the seed file names for a service.

@@ -186,12 +186,17 @@ impl Merge<'_> {
         })
     }
 
-    /// The log driver's options; the stream is decided here, where the prefix and the task's id are known.
+    /// The log driver's options; the stream is decided here, where the prefix and the task's id are known, and the
+    /// mode where the definition leaves it open.
     fn log_config(&self) -> Option<docker::LogConfig> {
         let written = self.container.log_configuration.as_ref()?;
         let mut config = written.options.clone().unwrap_or_default();
         if let Some(prefix) = config.remove("awslogs-stream-prefix") {
             config.insert("awslogs-stream".to_owned(), format!("{prefix}/{}/{}", self.placed.name, self.task.id));
+        }
+        config.retain(|_, value| !value.is_empty());
+        if written.log_driver != "none" {
+            config.entry("mode".to_owned()).or_insert_with(|| self.task.log_mode.as_str().to_owned());
         }
         Some(docker::LogConfig { r#type: Some(written.log_driver.clone()), config: Some(config) })
     }

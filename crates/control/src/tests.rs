@@ -95,6 +95,7 @@ pub(crate) fn task(id: &str, desired: DesiredStatus, last: LastStatus) -> Task {
         stopped_reason: None,
         stopped_by: None,
         delivery: Delivery::default(),
+        log_mode: state::LogMode::default(),
         tags: Tags::new(),
         version: 1,
     }

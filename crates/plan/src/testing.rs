@@ -55,6 +55,7 @@ pub fn task(id: &str, cpu: u32, memory_mib: u32, ports: Vec<PortMapping>) -> Tas
         stopped_reason: None,
         stopped_by: None,
         delivery: Delivery::default(),
+        log_mode: state::LogMode::default(),
         tags: Tags::new(),
         version: 1,
     }

@@ -42,7 +42,9 @@ pub use outbox::{OUTBOX, OutboxKind, OutboxRow};
 pub use repository::{REPOSITORIES, Repository, TagMutability};
 pub use run_token::{RUN_TOKENS, RunToken};
 pub use tag::{IMAGE_TAGS, ImageTag};
-pub use task::{Delivery, Handover, Health, LastStatus, NetworkBinding, TASKS, Task, TaskContainer, TaskLog, Timeline};
+pub use task::{
+    Delivery, Handover, Health, LastStatus, LogMode, NetworkBinding, TASKS, Task, TaskContainer, TaskLog, Timeline,
+};
 pub use task_definition::{
     ContainerSpec, DefinitionStatus, FAMILIES, Family, Needs, NetworkMode, PortMapping, PortProtocol, TASK_DEFINITIONS,
     TaskDefinition, TaskSpec,

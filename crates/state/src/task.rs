@@ -41,6 +41,9 @@ pub struct Task {
     /// The principal's ARN that asked to stop it.
     pub stopped_by: Option<String>,
     pub delivery: Delivery,
+    /// How output of containers is delivered whose definitions do not say it.
+    #[serde(default)]
+    pub log_mode: LogMode,
     pub tags: Tags,
     /// One more for each change that makes an event.
     pub version: u64,
@@ -163,6 +166,26 @@ pub struct TaskLog {
     /// With a prefix the stream is `prefix/container/task-id`, without one it is the container's runtime id.
     pub stream_prefix: Option<String>,
     pub create_group: bool,
+}
+
+/// What happens to output that cannot be delivered yet (Amazon ECS API reference, LogConfiguration, "mode").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogMode {
+    /// The container waits.
+    Blocking,
+    /// A buffer holds it, and what does not fit is lost.
+    #[default]
+    NonBlocking,
+}
+
+impl LogMode {
+    /// The word of the API and of Docker.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocking => "blocking",
+            Self::NonBlocking => "non-blocking",
+        }
+    }
 }
 
 /// What the node has acknowledged of this task; unacknowledged orders are sent again at each connect.

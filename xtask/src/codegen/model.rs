@@ -157,6 +157,14 @@ impl Model {
         Ok(model)
     }
 
+    /// Adds a value to an enum.
+    pub fn allow(&mut self, shape: &str, value: &str) -> Result<()> {
+        let found = self.shapes.0.iter_mut().find(|(name, _)| name == shape);
+        let (_, shape) = found.with_context(|| format!("there is no shape {shape}"))?;
+        shape.values.push(value.to_owned());
+        Ok(())
+    }
+
     /// Canonical text: one operation or shape a line.
     pub fn to_text(&self) -> Result<String> {
         let mut out = format!("{{\n\"metadata\":{},\n\"operations\":{{\n", serde_json::to_string(&self.metadata)?);

@@ -42,6 +42,7 @@ fn task(id: &str, instance: &str, last: LastStatus) -> Task {
         stopped_reason: None,
         stopped_by: None,
         delivery: Delivery::default(),
+        log_mode: state::LogMode::default(),
         tags: state::Tags::new(),
         version: 1,
     }

@@ -3,15 +3,15 @@
 use crate::errors::EcsError;
 use crate::names::{NAME_CHARS_MAX, Scope, is_plain};
 use crate::overrides::{self, Launch};
-use crate::{constraints, find, roles, show, supported, tags};
+use crate::{constraints, find, roles, settings, show, supported, tags};
 use auth::Check;
 use base::ApiError;
 use oci::Digest;
 use plan::placement::{self, Candidate, Placement, Wants};
 use request::{Caller, Checks, Cx};
 use state::{
-    CONTAINER_INSTANCES, Delivery, DesiredStatus, LastStatus, NetworkMode, RUN_TOKENS, RunToken, TASKS, Tags, Task,
-    TaskDefinition, Timeline,
+    CONTAINER_INSTANCES, Delivery, DesiredStatus, LastStatus, LogMode, NetworkMode, RUN_TOKENS, RunToken, TASKS, Tags,
+    Task, TaskDefinition, Timeline,
 };
 use store::{Tx, View, key};
 use wire::types::ecs::{RunTaskRequest, RunTaskResponse, TaskOverride};
@@ -76,7 +76,8 @@ pub fn run(tx: &mut Tx, input: RunTaskRequest, cx: &mut Cx) -> Result<RunTaskRes
     let count = count(input.count)?;
     let constraints = input.placement_constraints.as_deref().unwrap_or_default();
     let constraints = constraints::all(&definition.spec.needs.constraints, constraints)?;
-    let task = prototype(input, &definition, cluster, cx)?;
+    let log_mode = settings::log_mode(tx, &caller)?;
+    let task = Task { log_mode, ..prototype(input, &definition, cluster, cx)? };
     let wants = Wants { attributes: &definition.spec.needs.attributes, constraints, group: &task.group };
     let Placement { placed, because, refusals } = place(tx, &task, count, wants)?;
     let tasks: Vec<Task> =
@@ -217,6 +218,7 @@ pub(crate) fn prototype(
         stopped_reason: None,
         stopped_by: None,
         delivery: Delivery::default(),
+        log_mode: LogMode::default(),
         tags,
         version: 1,
     })

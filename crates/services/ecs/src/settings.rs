@@ -6,7 +6,7 @@ use crate::errors::EcsError;
 use crate::names::Scope;
 use base::{Arn, Principal};
 use request::Caller;
-use state::ACCOUNT_SETTINGS;
+use state::{ACCOUNT_SETTINGS, LogMode};
 use store::{View, key};
 use wire::types::ecs::Setting as Shown;
 
@@ -30,6 +30,9 @@ pub(crate) const CONTAINER_INSIGHTS: &str = "containerInsights";
 /// Values of Container Insights, for accounts and clusters alike.
 pub(crate) const CONTAINER_INSIGHTS_VALUES: [&str; 3] = ["disabled", "enabled", "enhanced"];
 
+/// The one that says how output is delivered where definitions do not.
+const LOG_MODE: &str = "defaultLogDriverMode";
+
 const ON_OR_OFF: &[&str] = &["enabled", "disabled"];
 
 /// Long ARNs and authorisation of tags cannot be turned off any more.
@@ -40,7 +43,8 @@ static SETTINGS: [Setting; 11] = [
     setting("awsvpcTrunking", "disabled", ON_OR_OFF),
     setting(CONTAINER_INSIGHTS, "disabled", &CONTAINER_INSIGHTS_VALUES),
     setting("containerInstanceLongArnFormat", "enabled", ALWAYS_ENABLED),
-    setting("defaultLogDriverMode", "non-blocking", &["blocking", "non-blocking"]),
+    // Non-blocking since 25 June 2025 (the same page, "Default log driver mode").
+    setting(LOG_MODE, "non-blocking", &["blocking", "non-blocking"]),
     setting("fargateEventWindows", "disabled", ON_OR_OFF),
     setting("fargateFIPSMode", "disabled", ON_OR_OFF),
     Setting { of_root: true, ..setting("fargateTaskRetirementWaitPeriod", "7", &["0", "7", "14"]) },
@@ -95,6 +99,13 @@ impl Setting {
         let of = |principal: &str| self.chosen(view, scope, principal).map(|value| self.show(principal, value));
         of(principal).or_else(|| of(&root)).unwrap_or_else(|| self.show(principal, self.default))
     }
+}
+
+/// How the output of the caller's tasks is delivered where their definitions do not say it.
+pub(crate) fn log_mode(view: &View, caller: &Caller) -> Result<LogMode, EcsError> {
+    let chosen = named(LOG_MODE)?.effective(view, Scope::from(caller), &caller.principal.arn());
+    let blocks = chosen.value.as_deref() == Some(LogMode::Blocking.as_str());
+    Ok(if blocks { LogMode::Blocking } else { LogMode::NonBlocking })
 }
 
 /// The ARN whose choices hold for the whole account.

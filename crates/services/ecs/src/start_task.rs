@@ -2,7 +2,7 @@
 
 use crate::errors::EcsError;
 use crate::names::{Kind, Member, Scope};
-use crate::{constraints, find, roles, run_task, show, tags};
+use crate::{constraints, find, roles, run_task, settings, show, tags};
 use auth::Check;
 use base::ApiError;
 use plan::placement::{self, Candidate, Wants};
@@ -52,7 +52,8 @@ pub fn run(tx: &mut Tx, input: StartTaskRequest, cx: &mut Cx) -> Result<StartTas
     let definition = run_task::definition(tx, scope, &input.task_definition)?.clone();
     run_task::check_definition(&input, &definition)?;
     let constraints = constraints::all(&definition.spec.needs.constraints, &[])?;
-    let prototype = run_task::prototype(input, &definition, cluster.clone(), cx)?;
+    let log_mode = settings::log_mode(tx, &caller)?;
+    let prototype = Task { log_mode, ..run_task::prototype(input, &definition, cluster.clone(), cx)? };
     let wants = Wants { attributes: &definition.spec.needs.attributes, constraints, group: &prototype.group };
     let demand = plan::reservation::demand(&prototype);
     let request = placement::Request { count: 1, demand, wants };

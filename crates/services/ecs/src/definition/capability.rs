@@ -3,12 +3,12 @@
 //! Amazon ECS developer guide, "Task definition requires attributes" and "Container agent
 //! capabilities".
 
-use super::{Place, Shared, fargate};
+use super::{Place, Shared, fargate, logs};
 use state::{NetworkMode, TaskSpec};
 use std::collections::BTreeSet;
 use wire::types::ecs::ContainerDefinition;
 
-const AGENT: &str = "com.amazonaws.ecs.capability.";
+pub(super) const AGENT: &str = "com.amazonaws.ecs.capability.";
 const TASK: &str = "ecs.capability.";
 
 /// `requiresAttributes`, sorted.
@@ -20,7 +20,7 @@ pub(super) fn requires_attributes(
 ) -> BTreeSet<String> {
     let has_execution_role = spec.execution_role_arn.is_some();
     let containers = || spec.containers.iter();
-    let (logs, ecr) = (containers().any(|c| c.awslogs.is_some()), containers().any(|c| is_ecr(&c.image, place)));
+    let (awslogs, ecr) = (containers().any(|c| c.awslogs.is_some()), containers().any(|c| is_ecr(&c.image, place)));
     let (soft, vpc) =
         (containers().any(|c| c.memory_reservation_mib.is_some()), spec.network_mode == NetworkMode::Awsvpc);
     let role = match (&spec.task_role_arn, spec.network_mode) {
@@ -29,9 +29,7 @@ pub(super) fn requires_attributes(
         (Some(_), _) => Some("task-iam-role"),
     };
     let needed = [
-        (logs, AGENT, "logging-driver.awslogs"),
-        (logs, AGENT, "docker-remote-api.1.19"),
-        (logs && has_execution_role, TASK, "execution-role-awslogs"),
+        (awslogs && has_execution_role, TASK, "execution-role-awslogs"),
         (vpc, TASK, "task-eni"),
         (vpc, AGENT, "docker-remote-api.1.18"),
         (ecr, AGENT, "ecr-auth"),
@@ -40,11 +38,13 @@ pub(super) fn requires_attributes(
         (soft, AGENT, "docker-remote-api.1.21"),
     ];
     let needed = needed.into_iter().chain(definitions.iter().flat_map(of_container)).chain(of_shared(shared));
-    let needed = needed.chain(definitions.iter().flat_map(of_lifecycle));
+    let needed =
+        needed.chain(definitions.iter().flat_map(of_lifecycle)).chain(definitions.iter().flat_map(logs::needs));
     needed.filter(|(needed, ..)| *needed).map(|(_, prefix, name)| format!("{prefix}{name}")).collect()
 }
 
-type Need = (bool, &'static str, &'static str);
+/// Whether it is needed, and the attribute in two parts.
+pub(super) type Need = (bool, &'static str, &'static str);
 
 /// What the machine must give a container. Docker's API had each of it first in the version that is named
 /// (Docker Engine API version history; the members of ContainerDefinition name some of them, too).

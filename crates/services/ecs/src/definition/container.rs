@@ -73,7 +73,7 @@ pub(super) fn normalise(
         memory_mib,
         memory_reservation_mib,
         ports,
-        awslogs: logs::awslogs(&path, given.log_configuration.as_ref())?,
+        awslogs: logs::check(&path, given.log_configuration.as_ref())?,
         name,
         image,
     };

@@ -1,7 +1,7 @@
 //! What requiring FARGATE asks of a definition. Such tasks are registered, not run, here.
 
 use super::limits::{START_TIMEOUT_SECS_MAX, STOP_TIMEOUT_SECS_MAX};
-use super::{Shared, volumes};
+use super::{Shared, logs, volumes};
 use crate::errors::DefinitionError;
 use state::{NetworkMode, TaskSpec};
 use wire::types::ecs::ContainerDefinition;
@@ -51,7 +51,8 @@ pub(super) fn check(
     }
     if spec.containers.iter().filter_map(|container| container.awslogs.as_ref()).any(|log| log.stream_prefix.is_none())
     {
-        return Err(DefinitionError::LogOptions("awslogs-stream-prefix"));
+        let options = "awslogs-stream-prefix".to_owned();
+        return Err(DefinitionError::LogOptionsMissing { driver: "awslogs", options });
     }
     check_members(definitions, shared)
 }
@@ -72,6 +73,9 @@ fn check_members(definitions: &[ContainerDefinition], shared: &Shared) -> Result
 fn check_container(container: &ContainerDefinition) -> Result<(), DefinitionError> {
     if container.privileged == Some(true) {
         return Err(DefinitionError::FargatePrivileged);
+    }
+    if let Some(driver) = logs::lacking_on_fargate(container) {
+        return Err(DefinitionError::FargateLogDriver(driver.to_owned()));
     }
     let linux = container.linux_parameters.clone().unwrap_or_default();
     refuse(&[

@@ -76,6 +76,7 @@ fn compatibilities_and_attributes_follow_what_is_used() {
         json!({ "networkMode": "awsvpc", "cpu": "256", "memory": "512", "requiresCompatibilities": ["FARGATE"] });
     let roles = json!({ "networkMode": "host", "taskRoleArn": "app", "executionRoleArn": "pull" });
     let logs = json!({ "logDriver": "awslogs", "options": { "awslogs-group": "g", "awslogs-region": "us-east-1" } });
+    let sized = json!({ "networkMode": "awsvpc", "cpu": "256", "memory": "512" });
     let mut shown = Vec::new();
     for (task, container) in [
         (json!({}), json!({})),
@@ -84,6 +85,10 @@ fn compatibilities_and_attributes_follow_what_is_used() {
         (roles.clone(), json!({ "image": "127.0.0.1:4566/web:1", "logConfiguration": logs })),
         (json!({}), json!({ "image": "127.0.0.1:4566/web:1", "logConfiguration": logs })),
         (json!({ "networkMode": "awsvpc" }), json!({ "image": "public.ecr.aws/x/web" })),
+        (sized.clone(), log("json-file", json!({ "max-size": "1m", "max-file": "3", "tag": "t" }))),
+        (sized, log("splunk", json!({ "splunk-url": "u", "splunk-token": "t", "labels": "a" }))),
+        (json!({}), log("none", json!({}))),
+        (json!({}), log("awsfirelens", json!({ "Name": "s3" }))),
         (
             json!({ "pidMode": "task", "volumes": [{ "name": "v", "dockerVolumeConfiguration": { "scope": "shared" } }] }),
             laid_over(
@@ -113,8 +118,12 @@ fn refusals(cases: Vec<(Value, Value)>) -> String {
     cases.into_iter().map(refusal).collect::<Vec<_>>().join("\n")
 }
 
+fn log(driver: &str, options: Value) -> Value {
+    json!({ "logConfiguration": { "logDriver": driver, "options": options } })
+}
+
 fn awslogs(options: Value) -> Value {
-    json!({ "logConfiguration": { "logDriver": "awslogs", "options": options } })
+    log("awslogs", options)
 }
 
 /// The driver's options with those that it needs.
@@ -185,10 +194,16 @@ fn ports_and_logs_that_cannot_be_are_refused() {
         (json!({ "networkMode": "none" }), port(json!({ "containerPort": 80 }))),
         (json!({ "networkMode": "host" }), port(json!({ "containerPort": 80, "hostPort": 81 }))),
         (json!({ "networkMode": "awsvpc" }), port(json!({ "containerPort": 80, "hostPort": 81 }))),
-        (none.clone(), json!({ "logConfiguration": { "logDriver": "json-file" } })),
+        (none.clone(), log("json-file", json!({ "awslogs-group": "g", "max-size": "1m" }))),
+        (none.clone(), log("none", json!({ "max-size": "1m" }))),
+        (none.clone(), log("splunk", json!({ "splunk-url": "https://splunk" }))),
+        (none.clone(), log("fluentd", json!({ "mode": "non-blocking", "tag": "t", "splunk-url": "u" }))),
         (none.clone(), awslogs(json!({ "awslogs-group": "g" }))),
+        (none.clone(), awslogs(none.clone())),
+        (none.clone(), awslogs_with(json!({ "log_key": "a", "awslogs-endpoint": "http://other" }))),
+        (none.clone(), awslogs_with(json!({ "mode": "blocking", "max-buffer-size": "1m" }))),
         (none.clone(), awslogs_with(json!({ "awslogs-region": "eu-west-1" }))),
-        (none.clone(), awslogs_with(json!({ "awslogs-datetime-format": "%Y" }))),
+        (none.clone(), awslogs_with(json!({ "awslogs-datetime-format": "%Y", "awslogs-multiline-pattern": "^a" }))),
         (none.clone(), awslogs_with(json!({ "mode": "fast" }))),
         (none.clone(), awslogs_with(json!({ "awslogs-create-group": "yes" }))),
         (none.clone(), awslogs_with(json!({ "max-buffer-size": "m" }))),

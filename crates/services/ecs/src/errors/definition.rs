@@ -143,10 +143,18 @@ pub enum DefinitionError {
     FargateHostPath,
 
     // Logs
-    #[error("Log driver awslogs requires options: {0}")]
-    LogOptions(&'static str),
-    #[error("Log driver awslogs option '{name}' must be {allowed}, not '{value}'.")]
-    LogOption { name: &'static str, allowed: String, value: String },
+    #[error("Log driver {driver} requires options: {options}")]
+    LogOptionsMissing { driver: &'static str, options: String },
+    #[error("Log driver {driver} disallows options: {options}")]
+    LogOptionsForeign { driver: &'static str, options: String },
+    #[error("Log driver {driver} option '{name}' must be {allowed}, not '{value}'.")]
+    LogOption { driver: &'static str, name: &'static str, allowed: String, value: String },
+    #[error("logger: max-buffer-size option is only supported with 'mode=non-blocking'")]
+    LogBufferOfBlocking,
+    #[error("you cannot configure log opt 'awslogs-datetime-format' and 'awslogs-multiline-pattern' at the same time")]
+    LogPatterns,
+    #[error("Fargate supports the log drivers awslogs, splunk and awsfirelens, not {0}.")]
+    FargateLogDriver(String),
 
     // Instances
     #[error("No container instance here runs {0}. Use operatingSystemFamily LINUX, or leave it out.")]

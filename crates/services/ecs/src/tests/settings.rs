@@ -90,3 +90,24 @@ async fn what_cannot_be_chosen_is_refused() {
     let denied = service.by(By::Node("AKIANODE1"), "PutAccountSetting", put).await.expect_err("denied");
     assert_eq!(denied.code, "AccessDeniedException");
 }
+
+#[tokio::test]
+async fn tasks_deliver_their_output_as_the_accounts_setting_says() {
+    let (service, _) = Service::with_node().await;
+    let definition = json!({
+        "family": "logs", "networkMode": "none",
+        "containerDefinitions": [{ "name": "app", "image": "busybox", "memory": 16 }],
+    });
+    service.ok("RegisterTaskDefinition", definition).await;
+    let run = || async { service.ok("RunTask", json!({ "taskDefinition": "logs" })).await };
+    run().await;
+    let put = json!({ "name": "defaultLogDriverMode", "value": "blocking" });
+    service.ok("PutAccountSettingDefault", put).await;
+    run().await;
+    let view = service.store.view();
+    let mut modes: Vec<_> =
+        view.scan(state::TASKS, &store::key![]).map(|task| (task.times.created, task.log_mode)).collect();
+    modes.sort_by_key(|(created, _)| *created);
+    let modes: Vec<_> = modes.into_iter().map(|(_, mode)| mode.as_str()).collect();
+    assert_eq!(modes, ["non-blocking", "blocking"]);
+}

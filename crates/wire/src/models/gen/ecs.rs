@@ -547,7 +547,7 @@ static SHAPES: [Shape; 743] = [
     /* 437 */ list("LocalStorageTypeSet", 436, -1, -1),
     /* 438 */ object("LogConfiguration", &[r("logDriver", 440), m("options", 439), m("secretOptions", 566)]),
     /* 439 */ map("LogConfigurationOptionsMap", 639, 639, -1, -1),
-    /* 440 */ values("LogDriver", &["json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens"]),
+    /* 440 */ values("LogDriver", &["json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens", "none"]),
     /* 441 */ object("LogDriverVolumeConfiguration", &[r("driver", 440)]),
     /* 442 */ long("Long", None, None),
     /* 443 */ object("ManagedAgent", &[m("lastStartedAt", 690), m("name", 444), m("reason", 639), m("lastStatus", 639)]),
