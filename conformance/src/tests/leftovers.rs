@@ -1,9 +1,11 @@
 //! What killed servers leave on the host.
 
 use super::ephemeral::{left, name_of};
+use super::{Stage, text};
 use crate::Longshore;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -45,4 +47,15 @@ fn the_next_node_clears_away_what_killed_ones_left_whose_folder_is_gone() -> Res
     assert_eq!(bridges(&kept.data(), &kept_name)?, 1);
     assert!(next.log_text().contains(&removed_name), "{}", next.log_text());
     Ok(())
+}
+
+#[test]
+fn what_is_left_of_a_stopped_container_stays_as_long_as_it_is_to() -> Result<()> {
+    let options = ["--engine-task-cleanup-wait-duration", "6s"];
+    let stage = Stage::of(Longshore::start_with("127.0.0.1:0", &options)?)?;
+    let stopped = stage.run_to_end("none", json!({ "command": ["sh", "-c", "echo changed > /file"] }))?;
+    let runtime_id = text(&stopped["containers"][0]["runtimeId"]);
+    let remains = stage.server.data().join("agent/stopped").join(runtime_id);
+    wait(|| Ok(remains.join("upper/file").exists())).context("nothing is left")?;
+    wait(|| Ok(!remains.exists())).context("it stays")
 }

@@ -35,6 +35,7 @@ pub use news::{News, Tell};
 pub use registries::{OwnRegistry, Registries};
 pub use unpacker::{LayerError, Unpacker};
 
+use crate::drivers::remains::Remains;
 use catalog::Catalog;
 use cleanup::Room;
 use holds::Holds;
@@ -87,6 +88,7 @@ struct Inner {
     layers: Layers,
     registries: Registries,
     holds: Holds,
+    remains: Remains,
     room: Room,
 }
 
@@ -95,8 +97,9 @@ impl Images {
     /// When the folders cannot be made or read.
     pub fn open(data: &Path, registries: Registries, unpacker: Unpacker) -> io::Result<Self> {
         let (catalog, layers) = (Catalog::open(&data.join("images"))?, Layers::open(&data.join("layers"), unpacker)?);
-        let (data, holds, room) = (data.to_owned(), Holds::default(), Room::default());
-        Ok(Self(Arc::new(Inner { data, catalog, layers, registries, holds, room })))
+        let (data, remains) = (data.to_owned(), Remains::of(data));
+        let (holds, room) = (Holds::default(), Room::default());
+        Ok(Self(Arc::new(Inner { data, catalog, layers, registries, holds, remains, room })))
     }
 
     /// Makes the image ready; it stays as long as the owner lives. `tell` hears how it goes, when layers have to

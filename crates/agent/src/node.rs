@@ -77,7 +77,7 @@ pub enum AgentError {
 /// What keeps this machine from being a node. A control plane that cannot be reached is waited for.
 pub async fn run(config: Config, end: impl Future<Output = ()>) -> Result<(), AgentError> {
     let mut end = std::pin::pin!(end);
-    let machine = Machine::claim(&config.data_dir, &config.shim).await?;
+    let machine = Machine::claim(&config.data_dir, &config.shim, !config.ephemeral).await?;
     let ephemeral = config.ephemeral;
     let mut node = tokio::select! {
         node = Node::begin(&machine, config) => node?,
@@ -134,7 +134,7 @@ pub async fn stop_all(data_dir: &Path, shim: &Path, tell: impl FnMut(Stopping)) 
     if !data_dir.is_dir() {
         return Ok(0);
     }
-    let machine = Machine::claim(data_dir, shim).await?;
+    let machine = Machine::claim(data_dir, shim, true).await?;
     let found = machine.containers.adopt().await?;
     let running = machine.containers.count_running()?;
     let (hands, events) = machine.hands(None);
@@ -171,7 +171,7 @@ struct Machine {
 }
 
 impl Machine {
-    async fn claim(data_dir: &Path, shim: &Path) -> Result<Self, AgentError> {
+    async fn claim(data_dir: &Path, shim: &Path, keeps_remains: bool) -> Result<Self, AgentError> {
         let failed = |source| AgentError::DataDir { path: data_dir.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
         let data_dir = fs::canonicalize(data_dir).map_err(failed)?;
@@ -193,6 +193,7 @@ impl Machine {
             runtime,
             cgroup_root: format!("/{name}"),
             network: NetworkConfig { bridge: name, ..NetworkConfig::default() },
+            keeps_remains,
         })?;
         Ok(Self { data_dir, containers, saved, runtime: runtime_name, entry, _lock: lock })
     }

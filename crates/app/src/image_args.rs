@@ -45,7 +45,10 @@ pub struct ImageArgs {
     /// Images that one cleanup removes at most, as ECS_NUM_IMAGES_DELETE_PER_CYCLE
     #[arg(long, value_name = "COUNT", default_value_t = options::IMAGES_PER_CYCLE_DEFAULT, value_parser = count)]
     num_images_delete_per_cycle: usize,
-    /// Where the disk is fuller than this, images that no task needs are removed whatever their age
+    /// How long what is left of a stopped container stays, as ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION
+    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = task_wait)]
+    engine_task_cleanup_wait_duration: String,
+    /// Where the disk is fuller than this, stopped containers and images that no task needs are removed at once
     #[arg(long, value_name = "PERCENT", default_value_t = options::DISK_HIGH_WATER_PERCENT_DEFAULT,
         value_parser = clap::value_parser!(u64).range(1..=PERCENT_MAX))]
     disk_high_water: u64,
@@ -78,10 +81,14 @@ fn cleanup_interval(text: &str) -> Result<String, String> {
     at_least(text, options::CLEANUP_INTERVAL_MIN)
 }
 
+fn task_wait(text: &str) -> Result<String, String> {
+    at_least(text, options::TASK_WAIT_MIN)
+}
+
 fn at_least(text: &str, least: Duration) -> Result<String, String> {
     match options::duration(text)? >= least {
         true => Ok(text.to_owned()),
-        false => Err(format!("it is {}m at least", least.as_secs() / 60)),
+        false => Err(format!("it is {}s at least", least.as_secs())),
     }
 }
 
@@ -109,6 +116,7 @@ impl ImageArgs {
                 interval: time(&self.image_cleanup_interval)?,
                 minimum_age: time(&self.image_minimum_cleanup_age)?,
                 images_per_cycle: self.num_images_delete_per_cycle,
+                task_wait: time(&self.engine_task_cleanup_wait_duration)?,
                 disk_high_water_percent: self.disk_high_water,
             },
         })
@@ -145,6 +153,7 @@ impl ImageArgs {
         option("image-cleanup-interval", &self.image_cleanup_interval);
         option("image-minimum-cleanup-age", &self.image_minimum_cleanup_age);
         option("num-images-delete-per-cycle", &self.num_images_delete_per_cycle.to_string());
+        option("engine-task-cleanup-wait-duration", &self.engine_task_cleanup_wait_duration);
         option("disk-high-water", &self.disk_high_water.to_string());
         if self.disable_image_cleanup {
             line.push("--disable-image-cleanup".to_owned());
@@ -187,6 +196,8 @@ mod tests {
             "5m",
             "--num-images-delete-per-cycle",
             "9",
+            "--engine-task-cleanup-wait-duration",
+            "1s",
             "--disk-high-water",
             "70",
             "--disable-image-cleanup",
@@ -211,6 +222,7 @@ mod tests {
             ["--image-pull-behavior", "never"],
             ["--image-pull-inactivity-timeout", "59s"],
             ["--image-cleanup-interval", "9m"],
+            ["--engine-task-cleanup-wait-duration", "0s"],
             ["--num-images-delete-per-cycle", "0"],
             ["--disk-high-water", "101"],
             ["--registry-mirror", "docker.io"],

@@ -17,6 +17,7 @@ pub(crate) mod init;
 pub mod network;
 pub(crate) mod process;
 pub mod records;
+pub(crate) mod remains;
 pub mod rootfs;
 pub(crate) mod roster;
 pub mod runtime;

@@ -3,6 +3,9 @@
 //! An image goes when nobody holds it: first its record, then its layers, unless another image or a pull has them,
 //! too. A layer loses its name before anything in it is removed, so that a kill in the middle leaves what is whole
 //! or what the next process clears away, and nothing in between.
+//!
+//! What is left of stopped containers goes once it has been kept long enough, and before any image where the disk
+//! fills up.
 
 use super::catalog::Kept;
 use super::options::{Cleanup, PullBehavior};
@@ -19,6 +22,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// How often the disk is looked at.
 const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// How often stopped containers are, at most: one that is kept for less is looked for when its time is over.
+const REMAINS_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// After removing by need, the disk has so many percent less than the mark.
 const DISK_SLACK_PERCENT: u64 = 5;
 
@@ -38,28 +43,26 @@ pub(super) enum Extent {
 impl Images {
     /// Keeps house until it is dropped.
     pub async fn keep_house(self) {
-        let options = self.0.registries.options();
-        // What is kept for preference is kept, as the ECS agent has it.
-        if !options.cleanup.enabled || options.pull_behavior == PullBehavior::PreferCached {
-            return;
-        }
-        let Cleanup { interval, minimum_age, images_per_cycle, disk_high_water_percent, .. } = options.cleanup;
+        let Cleanup { interval, minimum_age, images_per_cycle, task_wait, disk_high_water_percent, .. } =
+            self.0.registries.options().cleanup;
         let every = |period| {
             let mut ticks = interval_at(Instant::now() + period, period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         };
         let (mut cycle, mut disk) = (every(interval), every(DISK_CHECK_INTERVAL));
+        let mut remains = every(task_wait.min(REMAINS_CHECK_INTERVAL_MAX));
         loop {
             tokio::select! {
-                _ = cycle.tick() => {
+                _ = remains.tick() => self.remove_remains(task_wait).await,
+                _ = cycle.tick(), if self.0.removes_images() => {
                     let age_ms = i64::try_from(minimum_age.as_millis()).unwrap_or(i64::MAX);
                     let before = Timestamp::from_millis(client::now().as_millis().saturating_sub(age_ms));
                     self.remove(Extent::Old { before, count: images_per_cycle }).await;
                 }
                 _ = disk.tick() => {
                     if filled_percent(&self.0.data).is_ok_and(|percent| percent >= disk_high_water_percent) {
-                        self.remove(Extent::Full { percent: disk_high_water_percent.saturating_sub(DISK_SLACK_PERCENT) }).await;
+                        self.remove_by_need(disk_high_water_percent).await;
                     }
                 }
             }
@@ -68,19 +71,35 @@ impl Images {
 
     /// After a failure: where the disk is full, removes what nobody needs. Answers whether there was something.
     pub(super) async fn make_room(&self) -> bool {
-        let Cleanup { enabled, disk_high_water_percent: mark, .. } = self.0.registries.options().cleanup;
+        let mark = self.0.registries.options().cleanup.disk_high_water_percent;
         let full = || filled_percent(&self.0.data).is_ok_and(|percent| percent >= mark);
-        enabled && full() && self.remove(Extent::Full { percent: mark.saturating_sub(DISK_SLACK_PERCENT) }).await > 0
+        full() && self.remove_by_need(mark).await > 0
     }
 
-    /// Answers how many images and layers were removed.
-    async fn remove(&self, extent: Extent) -> usize {
+    async fn remove_remains(&self, wait: Duration) {
+        let inner = self.0.clone();
+        let before = SystemTime::now().checked_sub(wait).unwrap_or(SystemTime::UNIX_EPOCH);
+        if let Err(error) = blocking(move || inner.remains.remove_before(before)).await {
+            tracing::warn!(%error, "what is left of stopped containers could not be removed");
+        }
+    }
+
+    async fn remove_by_need(&self, mark_percent: u64) -> usize {
+        self.remove(Extent::Full { percent: mark_percent.saturating_sub(DISK_SLACK_PERCENT) }).await
+    }
+
+    /// Answers how many stopped containers, images and layers were removed.
+    pub(super) async fn remove(&self, extent: Extent) -> usize {
         let _alone = self.0.room.0.lock().await;
         let inner = self.0.clone();
-        match blocking(move || inner.remove(extent)).await {
+        let removing = move || {
+            let remains = inner.remove_remains(extent)?;
+            Ok(remains + if inner.removes_images() { inner.remove(extent)? } else { 0 })
+        };
+        match blocking(removing).await {
             Ok(count) => count,
             Err(error) => {
-                tracing::warn!(%error, "images that nobody needs could not be removed");
+                tracing::warn!(%error, "what nobody needs could not be removed");
                 0
             }
         }
@@ -88,6 +107,20 @@ impl Images {
 }
 
 impl Inner {
+    /// What is kept for preference is kept, as the ECS agent has it.
+    fn removes_images(&self) -> bool {
+        let options = self.registries.options();
+        options.cleanup.enabled && options.pull_behavior != PullBehavior::PreferCached
+    }
+
+    /// By need alone: age is told from another clock than that of images. Blocks.
+    fn remove_remains(&self, extent: Extent) -> io::Result<usize> {
+        match extent {
+            Extent::Old { .. } => Ok(0),
+            Extent::Full { percent } => self.remains.remove_while(|| Ok(filled_percent(&self.data)? > percent)),
+        }
+    }
+
     /// Removes images, the one that was longest not used first. Blocks.
     pub(super) fn remove(&self, extent: Extent) -> io::Result<usize> {
         let mut kept = self.catalog.all()?;

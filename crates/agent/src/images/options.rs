@@ -64,17 +64,21 @@ impl FromStr for Mirror {
     }
 }
 
-/// What is removed, and when. The first three are the ECS agent's `ECS_IMAGE_CLEANUP_INTERVAL`,
-/// `ECS_IMAGE_MINIMUM_CLEANUP_AGE` and `ECS_NUM_IMAGES_DELETE_PER_CYCLE`.
+/// What is removed, and when. All but the last are the ECS agent's: `ECS_DISABLE_IMAGE_CLEANUP`,
+/// `ECS_IMAGE_CLEANUP_INTERVAL`, `ECS_IMAGE_MINIMUM_CLEANUP_AGE`, `ECS_NUM_IMAGES_DELETE_PER_CYCLE` and
+/// `ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cleanup {
-    /// False as with `ECS_DISABLE_IMAGE_CLEANUP`: nothing is ever removed.
+    /// False: no image is ever removed.
     pub enabled: bool,
     pub interval: Duration,
     /// Since the pull.
     pub minimum_age: Duration,
     pub images_per_cycle: usize,
-    /// Where the disk is fuller than this, in percent, images that nobody needs are removed at once.
+    /// How long what is left of a stopped container stays.
+    pub task_wait: Duration,
+    /// Where the disk is fuller than this, in percent, stopped containers and images that nobody needs are removed
+    /// at once.
     pub disk_high_water_percent: u64,
 }
 
@@ -83,6 +87,9 @@ pub const CLEANUP_INTERVAL_DEFAULT: Duration = Duration::from_secs(30 * 60);
 pub const CLEANUP_INTERVAL_MIN: Duration = Duration::from_secs(10 * 60);
 pub const MINIMUM_AGE_DEFAULT: Duration = Duration::from_secs(60 * 60);
 pub const IMAGES_PER_CYCLE_DEFAULT: usize = 5;
+pub const TASK_WAIT_DEFAULT: Duration = Duration::from_secs(3 * 3600);
+/// The ECS agent ignores a shorter wait; here it is refused.
+pub const TASK_WAIT_MIN: Duration = Duration::from_secs(1);
 /// Kubernetes' number for the same (kubelet's `imageGCHighThresholdPercent`).
 pub const DISK_HIGH_WATER_PERCENT_DEFAULT: u64 = 85;
 /// How long a pull may bring nothing: `ECS_IMAGE_PULL_INACTIVITY_TIMEOUT`, its default and least value on Linux.
@@ -96,6 +103,7 @@ impl Default for Cleanup {
             interval: CLEANUP_INTERVAL_DEFAULT,
             minimum_age: MINIMUM_AGE_DEFAULT,
             images_per_cycle: IMAGES_PER_CYCLE_DEFAULT,
+            task_wait: TASK_WAIT_DEFAULT,
             disk_high_water_percent: DISK_HIGH_WATER_PERCENT_DEFAULT,
         }
     }

@@ -29,6 +29,7 @@ use super::filter;
 use super::network::{Attachment, Binding, Network, NetworkConfig};
 use super::process::ProcessRef;
 use super::records::{self, ContainerRecord, Exit, Outcome, Started};
+use super::remains::Remains;
 use super::rootfs::{self, Rootfs};
 use super::runtime::Runtime;
 use super::signal::Signal;
@@ -55,6 +56,8 @@ pub struct Config {
     /// The control group under which containers are put, such as `/longshore`.
     pub cgroup_root: String,
     pub network: NetworkConfig,
+    /// What ran is moved to [`super::remains`] when it is removed.
+    pub keeps_remains: bool,
 }
 
 /// What a container is at. Moves downwards in this list, but that a held one may be started again.
@@ -413,7 +416,8 @@ impl Containers {
         Ok(ends.map_err(Error::io("look for a container's end"))?.iter().filter(|end| end.is_none()).count())
     }
 
-    /// Removes a container that is not running, with its files. No error when there is none.
+    /// Removes a container that is not running, with its files, unless those are kept as remains. No error when
+    /// there is none.
     ///
     /// # Errors
     /// [`Error::Running`], [`Error::Io`], [`Error::Network`]
@@ -456,6 +460,11 @@ impl Containers {
             inner.sandboxes.leave(&id)?;
             inner.groups.leave(&id)?;
             inner.volumes.leave(&id)?;
+            if inner.config.keeps_remains && dir.join(records::STARTED).exists() {
+                let kept = Remains::of(&inner.config.data).keep(&id, &dir);
+                let Err(error) = kept else { return Ok(()) };
+                tracing::warn!(container = %id, %error, "what is left of the container cannot be kept");
+            }
             rootfs::remove_dir(&dir)
         });
         cleared.await.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(Error::io("remove the container"))

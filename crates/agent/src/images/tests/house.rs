@@ -150,3 +150,14 @@ async fn files_that_a_power_cut_emptied_are_not_believed() {
     assert!(images.cached(&digest).await.expect("read").is_none());
     assert_eq!(content(&images, &name(&world.fake)).await, "one");
 }
+
+#[tokio::test]
+async fn stopped_containers_go_where_the_disk_fills_up_and_not_with_old_images() {
+    let world = World::new().await;
+    let container = world.dir.path().join("container");
+    fs::create_dir(&container).expect("made");
+    world.images.0.remains.keep(&"stopped".parse().expect("an id"), &container).expect("kept");
+    assert_eq!(world.images.remove(old(1)).await, 0);
+    assert_eq!(world.images.remove(Extent::Full { percent: 0 }).await, 1);
+    assert_eq!(world.images.remove(Extent::Full { percent: 0 }).await, 0);
+}

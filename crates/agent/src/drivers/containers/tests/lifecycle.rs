@@ -315,3 +315,22 @@ async fn a_container_whose_shim_is_killed_is_lost_and_does_not_run_on() {
     containers.remove(&name).await.expect("remove");
     node.assert_clean();
 }
+
+#[tokio::test]
+async fn what_is_left_of_a_container_that_ran_is_kept_and_holds_nothing() {
+    let mut node = Node::new();
+    node.config.keeps_remains = true;
+    let containers = node.open();
+    let (_, out, _) = node.run(&containers, &node.shell("echo said; echo changed > /file")).await;
+    assert_eq!(out, "said\n");
+    let kept: Vec<_> = fs::read_dir(node.config.data.join("stopped")).expect("remains").flatten().collect();
+    let kept = kept.first().expect("one").path();
+    assert_eq!(fs::read_to_string(kept.join("upper/file")).expect("its file"), "changed\n");
+    assert!(kept.join("spool").exists() && kept.join("config.json").exists());
+    assert_eq!(rootfs::mounts_below(&kept).expect("mounts"), Vec::<std::path::PathBuf>::new());
+    node.assert_clean();
+    let unstarted = id("never");
+    containers.create(&unstarted, &node.shell("true")).await.expect("created");
+    containers.remove(&unstarted).await.expect("removed");
+    assert_eq!(fs::read_dir(node.config.data.join("stopped")).expect("remains").count(), 1);
+}

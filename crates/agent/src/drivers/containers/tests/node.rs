@@ -54,7 +54,7 @@ impl Node {
         let data = dir.path().join("data");
         make_layer(&dir.path().join("layer"));
         let network = NetworkConfig { bridge: "lstest0".into(), ..NetworkConfig::default() };
-        Self { dir, config: Config { shim, data, runtime, cgroup_root, network }, _group: group }
+        Self { dir, config: Config { shim, data, runtime, cgroup_root, network, keeps_remains: false }, _group: group }
     }
 
     pub fn open(&self) -> Containers {
