@@ -4,6 +4,7 @@ mod attributes;
 mod clusters;
 mod definitions;
 mod instances;
+mod members;
 mod permissions;
 mod placing;
 mod reports;

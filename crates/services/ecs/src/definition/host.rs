@@ -38,8 +38,12 @@ fn of_task(input: &RegisterTaskDefinitionRequest) -> Option<&'static str> {
 fn of_container(container: &ContainerDefinition) -> Option<&'static str> {
     let linux = container.linux_parameters.as_ref();
     let mut added = linux.and_then(|linux| linux.capabilities.as_ref()?.add.as_ref()).into_iter().flatten();
+    // All others say what confines the container, or what does not.
+    let confined = |option: &String| option.split([':', '=']).next() == Some("no-new-privileges");
+    let mut options = container.docker_security_options.iter().flatten();
     let found = [
         (container.privileged == Some(true), "privileged"),
+        (!options.all(confined), "dockerSecurityOptions beyond no-new-privileges"),
         (linux.is_some_and(|linux| linux.devices.iter().flatten().next().is_some()), "linuxParameters.devices"),
         (added.any(|name| name != HARMLESS_CAPABILITY), "linuxParameters.capabilities.add beyond SYS_PTRACE"),
     ];
@@ -82,6 +86,11 @@ mod tests {
         refused("linuxParameters", json!({ "devices": [{ "hostPath": "/dev/sda" }] }), true, "linuxParameters.devices");
         let added = json!({ "capabilities": { "add": ["SYS_PTRACE", "SYS_ADMIN"] } });
         refused("linuxParameters", added, true, "linuxParameters.capabilities.add");
+        for option in ["seccomp:unconfined", "apparmor=unconfined", "label:disable", "credentialspec:file://a"] {
+            let options = json!(["no-new-privileges", option]);
+            refused("dockerSecurityOptions", options, true, "dockerSecurityOptions beyond");
+        }
+        assert_eq!(said("dockerSecurityOptions", json!(["no-new-privileges:true"]), true), "");
         assert_eq!(said("networkMode", json!("bridge"), false), "");
         assert_eq!(said("pidMode", json!("task"), false), "");
         assert_eq!(said("volumes", json!([{ "name": "v", "host": {} }]), false), "");
