@@ -7,7 +7,7 @@ use crate::peers::{Peer, run as call};
 use crate::server::Server;
 use crate::setting::Setting;
 use crate::table::{Promise, Row};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use oci::Platform;
 use oci::builder::{ImageFile, build};
 use oci::image_config::ContainerConfig;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,12 +35,14 @@ const LOAD_TIME: Duration = Duration::from_secs(5);
 const SPEED: Promise = Promise::AtLeastTimes { floor: 1.0, goal: 1.3 };
 const PROCESSOR: Promise = Promise::AtMostTimes(0.7);
 const MANIFESTS: Promise = Promise::AtLeastTimes { floor: 15.0, goal: 15.0 };
+/// Of every image.
+const TAG: &str = "1";
 const PEER: &str = "docker-registry";
 
-/// Images as skopeo reads them, one folder each.
+/// Images as skopeo reads them: the folder of the large one, and a folder of folders of the small ones.
 struct Images {
     large: PathBuf,
-    small: Vec<PathBuf>,
+    small: PathBuf,
 }
 
 /// A registry that runs with an empty store.
@@ -58,7 +61,9 @@ struct Figures {
     pull_mib_s: Samples,
     pull_cpu_s: Samples,
     small_push_s: Samples,
+    small_push_cpu_s: Samples,
     small_pull_s: Samples,
+    small_pull_cpu_s: Samples,
     manifests_per_cpu_s: Samples,
 }
 
@@ -87,14 +92,17 @@ fn rows(ours: &Figures, theirs: &Figures) -> Vec<Row> {
         peer: Some((PEER, samples(theirs).median())),
         promise,
     };
-    let small = |verb| format!("{verb} of {SMALL_IMAGES} images of {SMALL_KIB} KiB, in turn");
+    let small = |verb| format!("{verb} of {SMALL_IMAGES} images of {SMALL_KIB} KiB by one skopeo");
+    let processor = || "the same, processor of the registry".to_owned();
     vec![
         row(format!("push of {LARGE_MIB} MiB by skopeo"), "MiB/s", |figures| &figures.push_mib_s, SPEED),
-        row("the same, processor of the registry".to_owned(), "s", |figures| &figures.push_cpu_s, PROCESSOR),
+        row(processor(), "s", |figures| &figures.push_cpu_s, PROCESSOR),
         row(format!("pull of {LARGE_MIB} MiB by skopeo"), "MiB/s", |figures| &figures.pull_mib_s, SPEED),
-        row("the same, processor of the registry".to_owned(), "s", |figures| &figures.pull_cpu_s, PROCESSOR),
+        row(processor(), "s", |figures| &figures.pull_cpu_s, PROCESSOR),
         row(small("push"), "images/s", |figures| &figures.small_push_s, SPEED),
+        row(processor(), "s", |figures| &figures.small_push_cpu_s, PROCESSOR),
         row(small("pull"), "images/s", |figures| &figures.small_pull_s, SPEED),
+        row(processor(), "s", |figures| &figures.small_pull_cpu_s, PROCESSOR),
         row(
             format!("manifest GET, {CONNECTIONS} clients"),
             "GET/CPU-s",
@@ -105,28 +113,29 @@ fn rows(ours: &Figures, theirs: &Figures) -> Vec<Row> {
 }
 
 fn images(folder: &Path) -> Result<Images> {
-    let large = image(&folder.join("large"), LARGE_MIB << 20)?;
-    let small = (0..SMALL_IMAGES).map(|count| image(&folder.join(format!("small-{count}")), SMALL_KIB << 10));
-    Ok(Images { large, small: small.collect::<Result<_>>()? })
+    let images = Images { large: folder.join("large"), small: folder.join("small") };
+    image(&images.large, LARGE_MIB << 20)?;
+    for name in names().skip(1) {
+        image(&images.small.join(format!("{name}:{TAG}")), SMALL_KIB << 10)?;
+    }
+    Ok(images)
 }
 
-/// An OCI layout in `folder` whose one layer holds so many bytes that no compression shortens.
-fn image(folder: &Path, bytes: usize) -> Result<PathBuf> {
+/// An image in `folder`, as skopeo's transport `dir` has it (containers-transports(5)), whose one layer holds so
+/// many bytes that no compression shortens.
+fn image(folder: &Path, bytes: usize) -> Result<()> {
     let mut content = vec![0; bytes];
     for piece in content.chunks_mut(1 << 20) {
         rustix::rand::getrandom(piece, rustix::rand::GetRandomFlags::empty())?;
     }
     let files = [ImageFile { path: "content".to_owned(), content, mode: 0o644 }];
     let image = build(&files, ContainerConfig::default(), &Platform::of_this_machine())?;
-    let blobs = folder.join("blobs/sha256");
-    fs::create_dir_all(&blobs)?;
-    for blob in [&image.layer, &image.config, &image.manifest] {
-        fs::write(blobs.join(blob.digest.hex()), &blob.bytes)?;
+    fs::create_dir_all(folder)?;
+    for blob in [&image.layer, &image.config] {
+        fs::write(folder.join(blob.digest.hex()), &blob.bytes)?;
     }
-    fs::write(folder.join("oci-layout"), json!({ "imageLayoutVersion": "1.0.0" }).to_string())?;
-    let index = json!({ "schemaVersion": 2, "manifests": [image.manifest.descriptor()] });
-    fs::write(folder.join("index.json"), index.to_string())?;
-    Ok(folder.to_owned())
+    fs::write(folder.join("manifest.json"), &image.manifest.bytes)?;
+    Ok(fs::write(folder.join("version"), "Directory Transport Version: 1.1\n")?)
 }
 
 fn our_store(server: &Server) -> Result<Store> {
@@ -155,12 +164,15 @@ impl Figures {
         let (time, cost) = store.timed(|| store.pull("large", &folder.join("pulled")))?;
         self.pull_mib_s.push(LARGE_MIB as f64 / time);
         self.pull_cpu_s.push(cost);
-        let small = || names().skip(1).zip(&images.small);
-        let (time, _) = store.timed(|| small().try_for_each(|(name, image)| store.push(image, &name)))?;
+        let (time, cost) = store.timed(|| store.push_all(&images.small))?;
         self.small_push_s.push(SMALL_IMAGES as f64 / time);
-        let pull = |name: String| store.pull(&name, &folder.join(format!("pulled-{name}")));
-        let (time, _) = store.timed(|| small().try_for_each(|(name, _)| pull(name)))?;
+        self.small_push_cpu_s.push(cost);
+        let pulled = folder.join("pulled-small");
+        let list = store.list(folder)?;
+        let (time, cost) = store.timed(|| store.pull_all(&list, &pulled))?;
+        ensure!(fs::read_dir(&pulled)?.count() == SMALL_IMAGES, "not every small image was pulled");
         self.small_pull_s.push(SMALL_IMAGES as f64 / time);
+        self.small_pull_cpu_s.push(cost);
         self.manifests_per_cpu_s.push(store.manifests_per_cpu_second("large")?);
         Ok(())
     }
@@ -175,18 +187,35 @@ impl Store {
     }
 
     fn push(&self, image: &Path, name: &str) -> Result<()> {
-        let mut command = self.skopeo("--dest");
-        call(command.arg(format!("oci:{}", image.display())).arg(format!("docker://{}/{name}:1", self.host)))
+        let mut command = self.skopeo("copy", "--dest");
+        call(command.arg(format!("dir:{}", image.display())).arg(format!("docker://{}/{name}:{TAG}", self.host)))
     }
 
     fn pull(&self, name: &str, into: &Path) -> Result<()> {
-        let mut command = self.skopeo("--src");
-        call(command.arg(format!("docker://{}/{name}:1", self.host)).arg(format!("dir:{}", into.display())))
+        let mut command = self.skopeo("copy", "--src");
+        call(command.arg(format!("docker://{}/{name}:{TAG}", self.host)).arg(format!("dir:{}", into.display())))
     }
 
-    fn skopeo(&self, side: &str) -> Command {
+    /// Every image in `folder`, each named as its own folder.
+    fn push_all(&self, folder: &Path) -> Result<()> {
+        call(self.skopeo("sync", "--dest").args(["--src", "dir", "--dest", "docker"]).arg(folder).arg(&self.host))
+    }
+
+    /// The list of small images that [`Store::pull_all`] takes, in `folder`: YAML, of which JSON is a part.
+    fn list(&self, folder: &Path) -> Result<PathBuf> {
+        let images: BTreeMap<String, [&str; 1]> = names().skip(1).map(|name| (name, [TAG])).collect();
+        let path = folder.join("images.yaml");
+        fs::write(&path, json!({ &self.host: { "images": images, "tls-verify": false } }).to_string())?;
+        Ok(path)
+    }
+
+    fn pull_all(&self, list: &Path, into: &Path) -> Result<()> {
+        call(self.skopeo("sync", "--src").args(["--src", "yaml", "--dest", "dir"]).arg(list).arg(into))
+    }
+
+    fn skopeo(&self, verb: &str, side: &str) -> Command {
         let mut command = Command::new("skopeo");
-        command.args(["copy", "--quiet"]).arg(format!("{side}-tls-verify=false"));
+        command.arg(verb).arg(format!("{side}-tls-verify=false"));
         if let Some(login) = &self.login {
             command.arg(format!("{side}-creds={login}"));
         }
@@ -194,7 +223,7 @@ impl Store {
     }
 
     fn manifests_per_cpu_second(&self, name: &str) -> Result<f64> {
-        let mut request = Request::get(format!("http://{}/v2/{name}/manifests/1", self.host))
+        let mut request = Request::get(format!("http://{}/v2/{name}/manifests/{TAG}", self.host))
             .header("host", &self.host)
             .header("accept", "application/vnd.oci.image.manifest.v1+json");
         if let Some(login) = &self.login {

@@ -3,7 +3,7 @@
 use crate::now_ns;
 use anyhow::{Context, Result, bail};
 use cli::{Paths, Session, text};
-use oci::builder::{ImageFile, build};
+use oci::builder::{BuiltImage, ImageFile, build};
 use oci::image_config::ContainerConfig;
 use oci::{ImageReference, Platform};
 use serde_json::{Value, json};
@@ -37,6 +37,13 @@ pub struct Launch {
     pub moments: [f64; MOMENTS.len()],
 }
 
+impl Launch {
+    /// One of [`MOMENTS`]; NaN for another.
+    pub fn moment(&self, name: &str) -> f64 {
+        MOMENTS.iter().position(|moment| *moment == name).map_or(f64::NAN, |index| self.moments[index])
+    }
+}
+
 pub struct Tasks {
     runtime: Runtime,
     session: Session,
@@ -55,11 +62,13 @@ impl Tasks {
 
     /// Pushes an image that holds `program` alone; answers how a task names it.
     pub fn push(&self, program: Vec<u8>) -> Result<String> {
-        let files = [ImageFile { path: PROGRAM.trim_start_matches('/').to_owned(), content: program, mode: 0o755 }];
-        let config = ContainerConfig { cmd: vec![PROGRAM.to_owned()], ..ContainerConfig::default() };
-        let image = build(&files, config, &Platform::of_this_machine())?;
+        self.push_built(image_of(program, Vec::new())?, "first")
+    }
+
+    /// Pushes an image that [`image_of`] made.
+    pub fn push_built(&self, image: BuiltImage, tag: &str) -> Result<String> {
         self.runtime.block_on(async {
-            let reference: ImageReference = format!("{}:first", self.session.repository(NAME).await?).parse()?;
+            let reference: ImageReference = format!("{}:{tag}", self.session.repository(NAME).await?).parse()?;
             cli::send_image(&self.session.registry().await?, &reference, image).await?;
             Ok(reference.to_string())
         })
@@ -171,6 +180,13 @@ impl Tasks {
         }
         bail!("nothing of the program's output arrived in {stream}; the task: {state:#}")
     }
+}
+
+/// An image of the program that containers run, and more beside it.
+pub fn image_of(program: Vec<u8>, mut more: Vec<ImageFile>) -> Result<BuiltImage> {
+    more.push(ImageFile { path: PROGRAM.trim_start_matches('/').to_owned(), content: program, mode: 0o755 });
+    let config = ContainerConfig { cmd: vec![PROGRAM.to_owned()], ..ContainerConfig::default() };
+    Ok(build(&more, config, &Platform::of_this_machine())?)
 }
 
 /// What makes a task stay.
