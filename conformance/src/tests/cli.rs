@@ -39,8 +39,10 @@ fn an_image_is_pushed_run_listed_and_stopped_without_any_other_client() -> Resul
 
     let ran = call(&server, "run", &["tools:1"])?;
     assert_eq!((text(&ran).as_str(), ran.status.code()), ("from the image", Some(4)));
-    let ran = call(&server, "run", &["--env", "A=b", "tools:1", "sh", "-c", "echo $A"])?;
-    assert_eq!((text(&ran).as_str(), ran.status.code()), ("b", Some(0)));
+    for _ in 0..2 {
+        let ran = call(&server, "run", &["--publish", "80", "--env", "A=b", "tools:1", "sh", "-c", "echo $A"])?;
+        assert_eq!((text(&ran).as_str(), ran.status.code()), ("b", Some(0)));
+    }
 
     let task = done(
         &server,
@@ -60,6 +62,9 @@ fn an_image_is_pushed_run_listed_and_stopped_without_any_other_client() -> Resul
     while found(&stopped()?).context("the task is listed")?["lastStatus"] != "STOPPED" {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    assert_eq!(found(&stopped()?).context("the task is listed")?["stoppedReason"], "enough");
+    let ended = found(&stopped()?).context("the task is listed")?;
+    assert_eq!(ended["stoppedReason"], "enough");
+    // What was run twice alike is one revision.
+    assert!(ended["taskDefinitionArn"].as_str().is_some_and(|arn| arn.ends_with("/tools:3")), "{ended:#}");
     Ok(())
 }

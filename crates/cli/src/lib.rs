@@ -3,6 +3,7 @@
 //!
 //! This room talks to a server as any client does; it knows no state and no plan.
 
+mod definition;
 mod demo;
 mod env;
 mod events;

@@ -81,19 +81,15 @@ fn read(args: &PushArgs, scratch: &Path) -> Result<Image> {
     }
     let archive = archive::Archive::open(&args.source)?;
     let given = args.command.is_some() || !args.env.is_empty();
-    match archive.kind()? {
+    let folder = scratch.join("image");
+    std::fs::create_dir(&folder)?;
+    match archive.extract(&folder)? {
         archive::Kind::RootFs => rootfs::read(&archive, scratch, config),
         _ if given => {
             bail!("it is an image and has a command and environment of its own: leave --command and --env out")
         }
-        archive::Kind::Oci => {
-            archive.extract(scratch)?;
-            layout::read(scratch)
-        }
-        archive::Kind::Docker => {
-            archive.extract(scratch)?;
-            archive::docker_image(scratch)
-        }
+        archive::Kind::Oci => layout::read(&folder),
+        archive::Kind::Docker => archive::docker_image(&folder),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::logs::{self, Tail, Wanted, message};
 use crate::session::{Session, last, text};
-use crate::{say, task};
+use crate::{definition, say, task};
 use anyhow::{Context, Result, bail};
 use oci::ImageReference;
 use serde_json::{Value, json};
@@ -112,24 +112,27 @@ async fn existing(session: &Session, name: &str) -> Result<(String, String)> {
     Ok((text(&definition["taskDefinitionArn"])?, text(&definition["containerDefinitions"][0]["name"])?))
 }
 
-/// Registers what the options say; answers ARN and container.
+/// Registers what the options say, unless it is registered already; answers ARN and container.
 async fn register(session: &Session, args: &RunArgs) -> Result<(String, String)> {
     let image = own_or_given(session, &args.image).await?;
     let repository = image.parse::<ImageReference>()?.repository;
     let name = args.name.clone().unwrap_or_else(|| last(&repository).replace('.', "-"));
     let input = json!({ "family": name, "networkMode": args.network, "containerDefinitions": [container(session, args, &name, &image)] });
-    let made = session.ecs("RegisterTaskDefinition", &input).await?;
-    Ok((text(&made["taskDefinition"]["taskDefinitionArn"])?, name))
+    Ok((definition::register(session, &input).await?.arn, name))
 }
 
 fn container(session: &Session, args: &RunArgs, name: &str, image: &str) -> Value {
-    let ports: Vec<_> =
-        args.publish.iter().map(|(host, container)| json!({ "hostPort": host, "containerPort": container })).collect();
+    let ports: Vec<_> = args
+        .publish
+        .iter()
+        .map(|(host, container)| json!({ "hostPort": host, "containerPort": container, "protocol": "tcp" }))
+        .collect();
     let mut container = json!({
         "name": name,
         "image": image,
         "memory": args.memory,
         "cpu": args.cpu,
+        "essential": true,
         "environment": environment(args),
         "portMappings": ports,
         "logConfiguration": { "logDriver": "awslogs", "options": {

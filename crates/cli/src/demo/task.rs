@@ -1,6 +1,7 @@
 //! The task: registered, run, followed, and its log read.
 
 use super::{Demo, LOG_GROUP, NAME};
+use crate::definition::{self, Registered};
 use crate::demo::steps::Steps;
 use crate::events::{self, after, what};
 use crate::session::{last, text};
@@ -23,19 +24,10 @@ impl Demo {
     /// Registers the definition, unless the newest revision is this very one already.
     pub(super) async fn register(&self, steps: &mut Steps, image: &str) -> Result<String> {
         steps.begin("registering the task definition");
-        let container = self.container(image);
-        if let Ok(newest) =
-            self.session.aws.call("ecs", "DescribeTaskDefinition", &json!({ "taskDefinition": NAME })).await
-            && contains(&newest["taskDefinition"]["containerDefinitions"][0], &container)
-        {
-            let arn = text(&newest["taskDefinition"]["taskDefinitionArn"])?;
-            steps.done(format!("task definition {}, already registered", last(&arn)))?;
-            return Ok(arn);
-        }
-        let input = json!({ "family": NAME, "networkMode": "bridge", "containerDefinitions": [container] });
-        let made = self.session.aws.call("ecs", "RegisterTaskDefinition", &input).await?;
-        let arn = text(&made["taskDefinition"]["taskDefinitionArn"])?;
-        steps.done(format!("task definition {}", last(&arn)))?;
+        let input = json!({ "family": NAME, "networkMode": "bridge", "containerDefinitions": [self.container(image)] });
+        let Registered { arn, was_there } = definition::register(&self.session, &input).await?;
+        let already = if was_there { ", already registered" } else { "" };
+        steps.done(format!("task definition {}{already}", last(&arn)))?;
         Ok(arn)
     }
 
@@ -44,6 +36,8 @@ impl Demo {
             "name": NAME,
             "image": image,
             "memory": 32,
+            "cpu": 0,
+            "essential": true,
             "command": ["sh", "-c", SCRIPT],
             "logConfiguration": { "logDriver": "awslogs", "options": {
                 "awslogs-group": LOG_GROUP,
@@ -120,29 +114,5 @@ fn outcome(task: &Value) -> String {
     match container["exitCode"].as_i64() {
         Some(code) => format!("exit code {code}"),
         None => container["reason"].as_str().or(task["stoppedReason"].as_str()).unwrap_or("no reason given").to_owned(),
-    }
-}
-
-/// True when `whole` has every member of `part`, with what ECS filled in beside it.
-fn contains(whole: &Value, part: &Value) -> bool {
-    match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => {
-            part.iter().all(|(name, value)| whole.get(name).is_some_and(|there| contains(there, value)))
-        }
-        _ => whole == part,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::contains;
-    use serde_json::json;
-
-    #[test]
-    fn a_definition_with_defaults_filled_in_contains_what_was_asked() {
-        let asked = json!({ "name": "hello", "log": { "driver": "awslogs" } });
-        assert!(contains(&json!({ "name": "hello", "cpu": 0, "log": { "driver": "awslogs", "x": [] } }), &asked));
-        assert!(!contains(&json!({ "name": "hello", "log": { "driver": "json-file" } }), &asked));
-        assert!(!contains(&json!({ "name": "hello" }), &asked));
     }
 }

@@ -12,6 +12,11 @@ use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Directories of a root (Filesystem Hierarchy Standard 3.0, section 3), which no saved image has.
+const ROOT_DIRECTORIES: [&str; 21] = [
+    "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root",
+    "run", "sbin", "srv", "sys", "tmp", "usr", "var",
+];
 
 /// What a tar file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,25 +52,15 @@ impl Archive {
         Ok(if is_gzip { Box::new(GzDecoder::new(file)) } else { Box::new(file) })
     }
 
-    /// By the files at its root.
-    pub fn kind(&self) -> Result<Kind> {
-        let mut docker = false;
+    /// Writes the regular files of a saved image into `folder`, and answers what it is, by the files at its root.
+    /// A root file system is let be as soon as it shows. Links of older `docker save` to earlier layers are followed.
+    pub fn extract(&self, folder: &Path) -> Result<Kind> {
         for entry in tar::Archive::new(self.stream()?).entries()? {
-            let entry = entry.context("it is no tar file")?;
-            match plain(&entry.path()?).and_then(|path| path.to_str().map(str::to_owned)).as_deref() {
-                Some("oci-layout") => return Ok(Kind::Oci),
-                Some("manifest.json") => docker = true,
-                _ => {}
-            }
-        }
-        Ok(if docker { Kind::Docker } else { Kind::RootFs })
-    }
-
-    /// Writes its regular files into `folder`; links of older `docker save` to earlier layers are followed.
-    pub fn extract(&self, folder: &Path) -> Result<()> {
-        for entry in tar::Archive::new(self.stream()?).entries()? {
-            let mut entry = entry?;
+            let mut entry = entry.context("it is no tar file")?;
             let path = entry.path()?.into_owned();
+            if is_of_root(&path) {
+                return Ok(Kind::RootFs);
+            }
             let Some(path) = plain(&path) else { bail!("{} leads out of the archive", path.display()) };
             let target = folder.join(&path);
             match entry.header().entry_type() {
@@ -75,15 +70,36 @@ impl Archive {
                 }
                 tar::EntryType::Symlink => {
                     let link = entry.link_name()?.context("a link without target")?.into_owned();
-                    let from = path.parent().unwrap_or(Path::new("")).join(link);
-                    let from = resolved(&from).context("a link leads out of the archive")?;
-                    make_parent(&target)?;
-                    fs::hard_link(folder.join(from), &target).context("a link's target is missing")?;
+                    follow(folder, &path, &link)?;
                 }
                 _ => {}
             }
         }
-        Ok(())
+        let has = |name: &str| folder.join(name).is_file();
+        Ok(match (has("oci-layout"), has("manifest.json")) {
+            (true, _) => Kind::Oci,
+            (false, true) => Kind::Docker,
+            (false, false) => Kind::RootFs,
+        })
+    }
+}
+
+/// What a link leads to is there under its name, too; one that leads nowhere is nothing.
+fn follow(folder: &Path, path: &Path, link: &Path) -> io::Result<()> {
+    let from = resolved(&path.parent().unwrap_or(Path::new("")).join(link)).map(|from| folder.join(from));
+    let Some(from) = from.filter(|from| from.is_file()) else { return Ok(()) };
+    let target = folder.join(path);
+    make_parent(&target)?;
+    fs::hard_link(from, target)
+}
+
+/// True for what lies in a root's directories, or is written as from the root.
+fn is_of_root(path: &Path) -> bool {
+    let first = path.components().find(|part| *part != Component::CurDir);
+    match first {
+        Some(Component::RootDir) => true,
+        Some(Component::Normal(name)) => name.to_str().is_some_and(|name| ROOT_DIRECTORIES.contains(&name)),
+        _ => false,
     }
 }
 

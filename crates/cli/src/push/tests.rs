@@ -69,7 +69,11 @@ fn a_layout_is_sent_as_it_is() {
 #[test]
 fn archives_are_known_by_what_they_hold() {
     let folder = tempfile::tempdir().expect("a folder");
-    let kind = |bytes: &[u8]| Archive::open(&written(&folder, "a.tar", bytes)).expect("open").kind().expect("a kind");
+    let kind = |bytes: &[u8]| {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let archive = Archive::open(&written(&folder, "a.tar", bytes)).expect("open");
+        archive.extract(scratch.path()).expect("a kind")
+    };
     let files = layout_files(&image());
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
     let oci = tar(&files);
@@ -79,6 +83,8 @@ fn archives_are_known_by_what_they_hold() {
     assert_eq!(kind(&gzip.finish().expect("in memory")), Kind::Oci);
     assert_eq!(kind(&tar(&[("manifest.json", b"[]")])), Kind::Docker);
     assert_eq!(kind(&tar(&[("bin/sh", b"#!"), ("etc/manifest.json", b"[]")])), Kind::RootFs);
+    assert_eq!(kind(&tar(&[("./usr/app", b"#!"), ("./usr/app", b"again"), ("manifest.json", b"{}")])), Kind::RootFs);
+    assert_eq!(kind(&tar(&[("app", b"#!")])), Kind::RootFs);
 }
 
 #[test]
