@@ -18,9 +18,6 @@ use wire::acs::{self, Frame};
 /// Milliseconds between heartbeats: an agent gives up after 60 s of silence.
 pub const HEARTBEAT_INTERVAL_MS: i64 = 20_000;
 
-/// How the names of attributes begin by which a node shows that it understands our extensions.
-const OUR_ATTRIBUTES: &str = "longshore.";
-
 /// Tasks in one payload message, so that a frame stays small.
 const PAYLOAD_TASKS_MAX: usize = 10;
 
@@ -160,7 +157,7 @@ impl Session {
     fn is_ours(&self, view: &View) -> bool {
         let Node { account, region, cluster, instance } = &self.node;
         let row = view.get(CONTAINER_INSTANCES, &key![account, region, cluster, instance]);
-        row.is_some_and(|row| row.agent_attributes.iter().any(|(name, _)| name.starts_with(OUR_ATTRIBUTES)))
+        row.is_some_and(ContainerInstance::is_ours)
     }
 
     fn tasks<'a>(&self, view: &'a View) -> impl Iterator<Item = &'a Task> + use<'a> {

@@ -15,7 +15,8 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 const WORD_CHARS_MAX: usize = 255;
 
 /// Keeps what `node` tells of tasks that are placed on it; the rest is passed over. What was told before is known by
-/// its origin and number.
+/// its origin and number; what an agent told that was killed before it heard that it is kept, and the next one tells
+/// again, by being the same.
 pub fn take(tx: &mut Tx, node: &Node, message: &acs::TaskEventsMessage) {
     let events = message.events.as_deref().unwrap_or_default();
     let last = message.sequence.unwrap_or_default();
@@ -42,8 +43,10 @@ fn of_task(tx: &mut Tx, node: &Node, arn: &str, origin: &str, events: &[(i64, &a
             continue;
         }
         (story.origin, story.sequence) = (origin.to_owned(), *sequence);
-        if learn(&mut task, event) {
-            story.push(kept(event));
+        let is_news = learn(&mut task, event);
+        let kept = kept(event);
+        if is_news && !story.events.contains(&kept) {
+            story.push(kept);
         }
     }
     if task != unchanged {
@@ -143,8 +146,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_told_twice_is_kept_once() {
         let [a, b, c] = ["a", "b", "c"].map(|text| event(text, None));
-        let told = vec![("o", 2, vec![a.clone(), b.clone()]), ("o", 3, vec![b.clone(), c.clone()]), ("p", 1, vec![a])];
-        assert_eq!(after(node(), told).await.0, ["a", "b", "c", "a"]);
+        let d = event("d", None);
+        let told =
+            vec![("o", 2, vec![a.clone(), b.clone()]), ("o", 3, vec![b.clone(), c.clone()]), ("p", 2, vec![a, d])];
+        assert_eq!(after(node(), told).await.0, ["a", "b", "c", "d"]);
         let (story, _) = after(Node { instance: "other".into(), ..node() }, vec![("o", 1, vec![c])]).await;
         assert_eq!(story, [""; 0], "of another node's task");
     }

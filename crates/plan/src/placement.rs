@@ -191,8 +191,8 @@ impl<'a> Node<'a> {
         let memory = percent(self.used.memory_mib, self.instance.registered.memory_mib);
         let least =
             if fit == 1 { "it alone has room".to_owned() } else { format!("the least loaded of {fit} with room") };
-        let tasks = self.tasks;
-        format!("{least}, of {all} active: {cpu} % of its cpu and {memory} % of its memory were taken by {tasks} tasks")
+        let tasks = if self.tasks == 1 { "1 task".to_owned() } else { format!("{} tasks", self.tasks) };
+        format!("{least}, of {all} active: {cpu} % of its cpu and {memory} % of its memory were taken by {tasks}")
     }
 
     fn refusal(&self, request: &Request) -> Option<Refusal> {

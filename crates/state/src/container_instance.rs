@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use store::table;
 
+/// How the names of attributes begin by which an agent shows that it understands our extensions of its protocol.
+const OUR_ATTRIBUTES: &str = "longshore.";
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContainerInstance {
     pub account: String,
@@ -64,6 +67,11 @@ impl ContainerInstance {
     /// False once it was deregistered.
     pub fn is_registered(&self) -> bool {
         self.status != InstanceStatus::Inactive
+    }
+
+    /// True for a node that understands our extensions of the agent protocol: it tells the story of its tasks.
+    pub fn is_ours(&self) -> bool {
+        self.agent_attributes.iter().any(|(name, _)| name.starts_with(OUR_ATTRIBUTES))
     }
 
     /// All attributes by name; a user's takes the place of the agent's.

@@ -215,3 +215,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn why_a_node_was_chosen_is_told_in_words() {
+    let node = node("node a cpu=1000 memory=1000");
+    let busy = demanding("on a cpu=250 memory=100");
+    let candidates = [Candidate { instance: &node, tasks: vec![&busy] }];
+    let demand = crate::reservation::demand(&demanding("run 2 cpu=250 memory=100"));
+    let placement = place(&candidates, &Request { count: 2, demand, wants: Wants::default() }).expect("an instance");
+    let taken = "it alone has room, of 1 active";
+    let expect = [
+        format!("{taken}: 25 % of its cpu and 10 % of its memory were taken by 1 task"),
+        format!("{taken}: 50 % of its cpu and 20 % of its memory were taken by 2 tasks"),
+    ];
+    assert_eq!(placement.because, expect);
+}
