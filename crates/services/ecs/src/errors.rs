@@ -112,6 +112,11 @@ pub enum EcsError {
     )]
     Awsvpc,
 
+    #[error(
+        "Longshore does not support '{member}' yet: no node has credentials of the role {role} to hand out. Run a task definition and overrides without a task role."
+    )]
+    TaskRole { member: &'static str, role: String },
+
     // Tasks
     #[error("count must be between 1 and {}.", crate::run_task::COUNT_MAX)]
     Count,
@@ -125,6 +130,8 @@ pub enum EcsError {
     NetworkConfigurationMissing,
     #[error("Network Configuration is not valid for the given networkMode of this task definition.")]
     NetworkConfigurationNotValid,
+    #[error("Invalid namespace for group")]
+    GroupOfService,
     #[error("Override for container named {0} is not a container in the TaskDefinition.")]
     OverrideUnknown(String),
     #[error("name cannot be blank.")]
@@ -220,6 +227,7 @@ impl EcsError {
             | Self::RevisionInvalid(_)
             | Self::DefinitionToDeregister
             | Self::FieldNotSupported(_)
+            | Self::TaskRole { .. }
             | Self::InstanceInactive => "ClientException",
             _ => "InvalidParameterException",
         }

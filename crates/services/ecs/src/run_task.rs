@@ -26,6 +26,10 @@ const TOKEN_CHARS_MAX: usize = 64;
 /// Characters of `referenceId` (Amazon ECS API reference, RunTask). It is kept by the audit record alone.
 const REFERENCE_CHARS_MAX: usize = 1024;
 
+/// What the groups of services' tasks begin with, and no others: tools tell those tasks by it (ECS's refusal, as people
+/// have met it).
+const SERVICE_GROUP: &str = "service:";
+
 /// The only launch type so far.
 const EC2: &str = "EC2";
 
@@ -109,6 +113,16 @@ pub(crate) fn definition<'a>(view: &'a View, scope: Scope, given: &str) -> Resul
     find::definition(view, scope, &name).ok_or(EcsError::DefinitionNotFound)
 }
 
+/// Nobody here can hand out a role's credentials, whatever the agent of an instance may be able to serve.
+fn check_role(input: &RunTaskRequest, definition: &TaskDefinition) -> Result<(), EcsError> {
+    let given = input.overrides.as_ref().and_then(|given| given.task_role_arn.as_ref());
+    let member = if given.is_some_and(|role| !role.is_empty()) { "overrides.taskRoleArn" } else { "taskRoleArn" };
+    match roles_of(input.overrides.as_ref(), definition) {
+        [Some(role), _] => Err(EcsError::TaskRole { member, role: role.to_owned() }),
+        [None, _] => Ok(()),
+    }
+}
+
 /// What can be said of the request alone.
 pub(crate) fn check(input: &RunTaskRequest) -> Result<(), EcsError> {
     supported::only(input, &SUPPORTED, "")?;
@@ -128,9 +142,10 @@ pub(crate) fn check(input: &RunTaskRequest) -> Result<(), EcsError> {
     if !is_plain(&started_by.replace('/', "")) {
         return Err(EcsError::Characters { what: "startedBy" });
     }
-    match input.group.as_ref().is_some_and(|group| group.chars().count() > NAME_CHARS_MAX) {
-        true => Err(EcsError::Long { what: "group", most: NAME_CHARS_MAX }),
-        false => Ok(()),
+    match input.group.as_deref().unwrap_or_default() {
+        group if group.chars().count() > NAME_CHARS_MAX => Err(EcsError::Long { what: "group", most: NAME_CHARS_MAX }),
+        group if group.starts_with(SERVICE_GROUP) => Err(EcsError::GroupOfService),
+        _ => Ok(()),
     }
 }
 
@@ -142,7 +157,7 @@ pub(crate) fn check_definition(input: &RunTaskRequest, definition: &TaskDefiniti
         (true, true, false) => Err(EcsError::NetworkConfigurationMissing),
         (true, true, true) => Err(EcsError::Awsvpc),
         (true, false, true) => Err(EcsError::NetworkConfigurationNotValid),
-        (true, false, false) => Ok(()),
+        (true, false, false) => check_role(input, definition),
     }
 }
 

@@ -101,8 +101,9 @@ const MEMBERS: &[Members] = &[
     },
     all("StopTaskRequest", "cluster task reason"),
     Members {
-        refused: "inferenceAcceleratorOverrides ephemeralStorage",
-        ..all("TaskOverride", "containerOverrides cpu executionRoleArn memory taskRoleArn")
+        kept: "executionRoleArn",
+        refused: "inferenceAcceleratorOverrides ephemeralStorage taskRoleArn",
+        ..all("TaskOverride", "containerOverrides cpu memory")
     },
     Members {
         refused: "environmentFiles resourceRequirements",

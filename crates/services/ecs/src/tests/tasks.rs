@@ -29,9 +29,10 @@ async fn a_task_shows_all_that_aws_fills_in() {
 async fn overrides_change_what_a_task_reserves_and_shows() {
     let (service, _) = Service::with_web().await;
     let run = |overrides: Value| service.ok("RunTask", json!({ "taskDefinition": "web", "overrides": overrides }));
-    let task = run(json!({ "cpu": "0.5 vCPU", "memory": "0.25 GB", "taskRoleArn": "app" })).await["tasks"][0].clone();
+    let sizes = json!({ "cpu": "0.5 vCPU", "memory": "0.25 GB", "executionRoleArn": "pull" });
+    let task = run(sizes).await["tasks"][0].clone();
     assert_eq!((&task["cpu"], &task["memory"]), (&json!("512"), &json!("256")));
-    assert_eq!(task["overrides"]["taskRoleArn"], "arn:aws:iam::000000000000:role/app");
+    assert_eq!(task["overrides"]["executionRoleArn"], "arn:aws:iam::000000000000:role/pull");
     service.ok("StopTask", json!({ "task": task["taskArn"] })).await;
     let container = json!({ "name": "app", "cpu": 0, "memory": 20, "memoryReservation": 10 });
     let answer = run(json!({ "containerOverrides": [container.clone()] })).await;
@@ -43,6 +44,32 @@ async fn overrides_change_what_a_task_reserves_and_shows() {
         (&task["containers"][0]["memory"], &task["containers"][0]["memoryReservation"]),
         (&json!("20"), &json!("10"))
     );
+}
+
+/// The node says that it serves role credentials; there is none to serve.
+#[tokio::test]
+async fn a_task_role_is_registered_and_not_run() {
+    let (service, node) = Service::with_web().await;
+    service.ok("RegisterTaskDefinition", with(web(), json!({ "family": "own", "taskRoleArn": "app" }))).await;
+    let role = "arn:aws:iam::000000000000:role/app";
+    let overrides = json!({ "taskRoleArn": role });
+    for (member, input) in [
+        ("taskRoleArn", json!({ "taskDefinition": "own" })),
+        ("overrides.taskRoleArn", json!({ "taskDefinition": "web", "overrides": overrides })),
+    ] {
+        for (operation, input) in
+            [("RunTask", input.clone()), ("StartTask", with(input, json!({ "containerInstances": [node] })))]
+        {
+            assert_eq!(
+                service.err(operation, input).await,
+                format!(
+                    "ClientException: Longshore does not support '{member}' yet: no node has credentials of the role \
+                     {role} to hand out. Run a task definition and overrides without a task role."
+                )
+            );
+        }
+    }
+    assert_eq!(service.ok("ListTasks", json!({})).await["taskArns"], json!([]));
 }
 
 #[tokio::test]
@@ -80,6 +107,7 @@ async fn what_run_task_does_not_do_is_refused() {
         json!({ "startedBy": "x".repeat(129) }),
         json!({ "startedBy": "a b" }),
         json!({ "group": "x".repeat(256) }),
+        json!({ "group": "service:web" }),
         json!({ "clientToken": "x".repeat(65) }),
         json!({ "clientToken": "a b" }),
         json!({ "tags": [{ "key": "aws:x", "value": "" }] }),
