@@ -14,6 +14,7 @@ mod fuzz;
 pub mod image_config;
 pub mod manifest;
 pub mod reference;
+pub mod text;
 pub mod unpack;
 
 pub use digest::{Algorithm, Digest, DigestError, Hasher};

@@ -1,6 +1,7 @@
 //! Reading answers, above all those that say no.
 
 use super::ClientError;
+use crate::text;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Response, StatusCode};
@@ -57,7 +58,7 @@ async fn detail(response: Response) -> ErrorDetail {
     if detail.message.is_empty() {
         detail.message = status.canonical_reason().unwrap_or("no reason given").to_owned();
     }
-    detail
+    ErrorDetail { code: text::message(&detail.code), message: text::message(&detail.message) }
 }
 
 /// The body, if it has `limit` bytes at most.

@@ -6,7 +6,7 @@ use crate::manifest::media_type::{
     DOCKER_FOREIGN_LAYER_GZIP, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, OCI_FOREIGN_LAYER,
     OCI_FOREIGN_LAYER_GZIP, OCI_FOREIGN_LAYER_ZSTD, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD,
 };
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -185,9 +185,34 @@ fn decoder<'a>(mut packed: impl Read + 'a, media_type: &str) -> Result<Box<dyn R
     let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(head).chain(packed));
     Ok(match announced {
         Encoding::Plain => Box::new(whole),
-        Encoding::Gzip => Box::new(MultiGzDecoder::new(whole)),
+        Encoding::Gzip => Box::new(GzipMembers(Some(GzDecoder::new(whole)))),
         Encoding::Zstd => Box::new(ZstdFrames::new(whole)),
     })
+}
+
+/// All members of a gzip stream, one after the other (RFC 1952, 2.2). Anything else behind one is refused, as
+/// containerd's decoder does.
+struct GzipMembers<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            match rest.fill_buf()?.first() {
+                None => break,
+                Some(first) if *first != GZIP_MAGIC[0] => {
+                    let why = "something follows after the end of what is compressed with gzip";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
+                Some(_) => self.0 = Some(GzDecoder::new(rest)),
+            }
+        }
+        Ok(0)
+    }
 }
 
 /// All frames of a zstd stream, one after the other, skippable ones left out (RFC 8878 3.1).

@@ -1,11 +1,12 @@
 use crate::digest::{Digest, DigestError};
+use crate::text::name;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a layer was not unpacked. Nothing of it is left then.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    #[error("'{0}' is not the media type of a layer: only tar, tar+gzip and tar+zstd layers can be unpacked")]
+    #[error("'{}' is not the media type of a layer: only tar, tar+gzip and tar+zstd layers can be unpacked", name(.0.as_bytes()))]
     MediaType(String),
     #[error("layer is announced as '{media_type}' but is {found}: rebuild the image with matching media types")]
     Encoding { media_type: String, found: &'static str },
@@ -38,7 +39,15 @@ pub enum UnpackError {
 
 impl UnpackError {
     pub(super) fn refused(path: &[u8], why: &'static str) -> Self {
-        Self::Refused { path: shown(path), why }
+        Self::Refused { path: name(path), why }
+    }
+
+    /// What was found wrong on the way to an entry is said of the entry.
+    pub(super) fn about(self, path: &[u8]) -> Self {
+        match self {
+            Self::Refused { why, .. } => Self::refused(path, why),
+            other => other,
+        }
     }
 
     /// For `map_err` on reads: our own errors come out as they went in.
@@ -53,9 +62,4 @@ impl UnpackError {
 /// For `map_err`: an I/O error with the path that it is about.
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> UnpackError {
     move |source| UnpackError::Io { path: path.display().to_string(), source }
-}
-
-/// A layer's path in an error text.
-pub(super) fn shown(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
 }

@@ -5,8 +5,8 @@
 //! values at line ends, which binary attributes contain.
 
 use super::UnpackError;
-use super::error::shown;
 use super::sparse::{self, Sparse};
+use crate::text;
 use std::io::{self, Read};
 use tar::{EntryType, Header};
 
@@ -31,6 +31,8 @@ pub(super) struct Entry {
     /// A link's target, as written.
     pub link: Vec<u8>,
     pub kind: EntryType,
+    /// Major and minor number of a character device, where they can be read.
+    pub device: Option<(u32, u32)>,
     /// Permissions with setuid, setgid and sticky.
     pub mode: u32,
     pub uid: u64,
@@ -168,6 +170,7 @@ impl<R: Read> TarReader<R> {
             path: extensions.name.unwrap_or_else(|| header.path_bytes().into_owned()),
             link: extensions.link.or_else(|| Some(header.link_name_bytes()?.into_owned())).unwrap_or_default(),
             kind: header.entry_type(),
+            device: device(header),
             mode: header.mode().map_err(|_| malformed("a mode is not a number"))? & 0o7777,
             uid: number(header.uid())?,
             gid: number(header.gid())?,
@@ -292,14 +295,20 @@ fn pax_record(bytes: &[u8]) -> Option<(usize, &[u8], &[u8])> {
     Some((len, &record[..equals], &record[equals + 1..]))
 }
 
+fn device(header: &Header) -> Option<(u32, u32)> {
+    let number = |field: io::Result<Option<u32>>| field.ok().flatten();
+    Some((number(header.device_major())?, number(header.device_minor())?))
+        .filter(|_| header.entry_type() == EntryType::Char)
+}
+
 pub(super) fn decimal(value: &[u8]) -> Result<u64, UnpackError> {
     let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| malformed(&format!("'{}' in a pax header is not a number", shown(value))))
+    number.ok_or_else(|| malformed(&format!("'{}' in a pax header is not a number", text::name(value))))
 }
 
 /// `SECONDS[.FRACTION]`, perhaps negative; digits past nanoseconds are dropped.
 fn pax_time(value: &[u8]) -> Result<Mtime, UnpackError> {
-    let wrong = || malformed(&format!("'{}' in a pax header is not a time", shown(value)));
+    let wrong = || malformed(&format!("'{}' in a pax header is not a time", text::name(value)));
     let text = std::str::from_utf8(value).map_err(|_| wrong())?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let secs: i64 = whole.parse().map_err(|_| wrong())?;

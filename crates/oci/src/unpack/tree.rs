@@ -1,9 +1,9 @@
 //! Writing beneath one directory, whatever the paths say.
 
 use super::UnpackError;
-use super::error::shown;
 use super::sparse::Sparse;
 use super::tar::{Entry, Mtime, Record};
+use crate::text;
 use rustix::fs::{
     self, AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
 };
@@ -24,6 +24,11 @@ const WHITEOUT: &[u8] = b".wh.";
 const WHITEOUT_OPAQUE: &[u8] = b".wh..wh..opq";
 /// Names that AUFS kept for itself; they say nothing of the content.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
+/// The character device that is a whiteout to overlayfs: its major and minor number (kernel documentation, "overlayfs").
+const WHITEOUT_DEVICE: (u32, u32) = (0, 0);
+/// Longest name and value of an extended attribute, in bytes: Linux's XATTR_NAME_MAX and XATTR_SIZE_MAX.
+const XATTR_NAME_BYTES_MAX: usize = 255;
+const XATTR_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Longest path, in bytes, and longest name: Linux's PATH_MAX without its zero, and NAME_MAX.
 const PATH_BYTES_MAX: usize = 4095;
 const NAME_BYTES_MAX: usize = 255;
@@ -69,7 +74,21 @@ struct Attributes {
 
 /// An error's context: the path as the layer has it.
 fn on(path: &[u8]) -> impl Fn(Errno) -> UnpackError + '_ {
-    move |error| UnpackError::Io { path: shown(path), source: error.into() }
+    move |error| match blame(error) {
+        Some(why) => UnpackError::refused(path, why),
+        None => UnpackError::Io { path: text::name(path), source: error.into() },
+    }
+}
+
+/// What an errno says of the layer, if it is not about this machine.
+fn blame(error: Errno) -> Option<&'static str> {
+    match error {
+        Errno::NOTDIR => Some("it is beneath what is not a directory"),
+        Errno::LOOP => Some("it is beneath links that lead in circles"),
+        Errno::NAMETOOLONG => Some("it is a link to too long a path"),
+        Errno::INVAL | Errno::RANGE | Errno::TOOBIG => Some("an attribute of it is not valid on this file system"),
+        _ => None,
+    }
 }
 
 impl Tree {
@@ -98,7 +117,7 @@ impl Tree {
         if is_masked_device(entry.kind, parent) {
             return Ok(());
         }
-        let dir = self.enter(parent)?;
+        let dir = self.enter(parent).map_err(|error| error.about(&entry.path))?;
         if name.starts_with(WHITEOUT) {
             return whiteout(&dir, &path);
         }
@@ -126,6 +145,8 @@ impl Tree {
                 self.make_way(&dir, &path)?;
                 write_fifo(&dir, &path, &attributes)
             }
+            // As overlayfs keeps a whiteout, in layers that were packed from its own directories.
+            EntryType::Char if entry.device == Some(WHITEOUT_DEVICE) => hide(&dir, &path, name),
             kind => Err(UnpackError::refused(&entry.path, unsupported(kind))),
         }
     }
@@ -206,7 +227,7 @@ impl Tree {
         }
         match stat(above, name).map_err(on(path))? {
             Some(there) if kind(&there) == FileType::Symlink => {
-                Err(UnpackError::refused(path, "it is a link to a directory that the layer lacks"))
+                Err(UnpackError::refused(path, "it is beneath a link to a directory that the layer lacks"))
             }
             Some(there) if !is_whiteout(&there) => Err(on(path)(Errno::NOTDIR)),
             there => {
@@ -280,7 +301,7 @@ impl Tree {
         sparse: Option<&Sparse>,
         content: &mut impl Read,
     ) -> Result<(), UnpackError> {
-        let failed = |source| UnpackError::Io { path: shown(path), source };
+        let failed = |source| UnpackError::Io { path: text::name(path), source };
         let Some(sparse) = sparse else { return self.copy(file, path, content) };
         for part in &sparse.parts {
             (&*file).seek(SeekFrom::Start(part.offset)).map_err(failed)?;
@@ -298,7 +319,7 @@ impl Tree {
                 Err(error) => return Err(UnpackError::from_read(error)),
             };
             let written = file.write_all(&self.buffer[..count]);
-            written.map_err(|source| UnpackError::Io { path: shown(path), source })?;
+            written.map_err(|source| UnpackError::Io { path: text::name(path), source })?;
         }
     }
 }
@@ -322,9 +343,14 @@ fn whiteout(dir: &OwnedFd, path: &[u8]) -> Result<(), UnpackError> {
     if matches!(removed, b"" | b"." | b"..") {
         return Err(UnpackError::refused(path, "it removes no name"));
     }
+    hide(dir, path, removed)
+}
+
+/// Hides what the layers beneath have under the name `removed`, for the entry at `path`.
+fn hide(dir: &OwnedFd, path: &[u8], removed: &[u8]) -> Result<(), UnpackError> {
     match stat(dir, removed).map_err(on(path))? {
         None => {
-            let device = fs::makedev(0, 0);
+            let device = fs::makedev(WHITEOUT_DEVICE.0, WHITEOUT_DEVICE.1);
             fs::mknodat(dir, removed, FileType::CharacterDevice, Mode::empty(), device).map_err(on(path))
         }
         // A whiteout is about the layers beneath: what this layer has stays.
@@ -371,6 +397,10 @@ impl Attributes {
             if name.starts_with(b"trusted.") || name.starts_with(b"user.overlay.") {
                 return Err(UnpackError::refused(&entry.path, "it has an extended attribute that steers overlayfs"));
             }
+            if name.len() > XATTR_NAME_BYTES_MAX || value.len() > XATTR_VALUE_BYTES_MAX {
+                let why = "an extended attribute has more than 255 bytes of name or 64 KiB of value";
+                return Err(UnpackError::refused(&entry.path, why));
+            }
             if name == b"security.capability" || name.starts_with(b"user.") {
                 xattrs.push((name.clone(), value.clone()));
             }
@@ -415,6 +445,9 @@ fn write_symlink(dir: &OwnedFd, path: &[u8], target: &[u8], attributes: &Attribu
     }
     if target.contains(&0) {
         return Err(UnpackError::refused(path, "it is a link to a path with a zero byte"));
+    }
+    if target.is_empty() {
+        return Err(UnpackError::refused(path, "it is a link to nothing"));
     }
     fs::symlinkat(target, dir, name).map_err(on(path))?;
     attributes.put_at(dir, name).map_err(on(path))
@@ -482,7 +515,7 @@ fn kind(stat: &Stat) -> FileType {
 }
 
 fn is_whiteout(stat: &Stat) -> bool {
-    kind(stat) == FileType::CharacterDevice && stat.st_rdev == fs::makedev(0, 0)
+    kind(stat) == FileType::CharacterDevice && stat.st_rdev == fs::makedev(WHITEOUT_DEVICE.0, WHITEOUT_DEVICE.1)
 }
 
 fn times(mtime: Mtime) -> Timestamps {

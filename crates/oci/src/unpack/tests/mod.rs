@@ -12,6 +12,7 @@ use tar::{EntryType, Header};
 mod host;
 mod hostile;
 mod layer;
+mod names;
 mod sparse;
 
 pub(super) use host::Host;
@@ -179,7 +180,11 @@ fn escapes_are_refused_and_leave_nothing() {
     refused("dot dot as a directory", |_, l| l.dir(".."), "'..'");
     refused("link to a folder outside", |root, l| l.symlink("l", root).file("l/outside", "evil"), "lacks");
     refused("link upwards", |_, l| l.symlink("l", "../..").symlink("l/m", "x").file("l/l/l/m/f", "evil"), "lacks");
-    refused("link loop", |_, l| l.symlink("l", "l").file("l/f", "evil"), "Too many levels");
+    refused(
+        "link loop",
+        |_, l| l.symlink("l", "l").file("l/f", "evil"),
+        "entry 'l/f' is refused: it is beneath links that",
+    );
     refused("magic link", |_, l| l.symlink("l", "/proc/self/root").file("l/f", "evil"), "lacks");
     refused("hard link outside", |root, l| l.hard_link("f", &format!("{root}/outside")), "does not have");
     refused("hard link upwards", |_, l| l.hard_link("f", "../../outside"), "'..'");
@@ -193,7 +198,7 @@ fn escapes_are_refused_and_leave_nothing() {
     refused("whiteout of nothing", |_, l| l.file("a/.wh.", ""), "removes no name");
     refused("opaque whiteout outside", |root, l| l.symlink("l", root).file("l/.wh..wh..opq", ""), "lacks");
     refused("root as a link", |root, l| l.symlink(".", root), "can only be a directory");
-    refused("a file as a directory", |_, l| l.file("first/f", "x"), "Not a directory");
+    refused("a file as a directory", |_, l| l.file("first/f", "x"), "beneath what is not a directory");
 }
 
 #[test]
@@ -254,6 +259,21 @@ fn a_broken_archive_is_refused() {
         assert!(error.contains("it ends within"), "{len}: {error}");
         host.is_untouched();
     }
+}
+
+#[test]
+fn what_follows_a_compressed_layer_is_told_as_that() {
+    let plain = Layer::default().file("f", "x").bytes();
+    let host = Host::new();
+    for garbage in [&b"x"[..], b"trailing garbage", &[0; 512]] {
+        let packed = [&gzip(&plain), garbage].concat();
+        let error = host.unpack(&packed, &plain, OCI_LAYER_GZIP).expect_err("garbage").to_string();
+        assert_eq!(error, "layer cannot be read: something follows after the end of what is compressed with gzip");
+        host.is_untouched();
+    }
+    let half = [&gzip(&plain)[..], &gzip(b"x")[..12]].concat();
+    let error = host.unpack(&half, &plain, OCI_LAYER_GZIP).expect_err("half a member").to_string();
+    assert!(error.contains("cannot be read"), "{error}");
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
