@@ -2,14 +2,12 @@
 //! with real containers. They need root and what `./test` installs.
 
 mod clients;
-mod etcd;
 mod image;
 mod layered;
 mod server;
 mod stranger;
 
 pub use clients::{Answer, Client};
-pub use etcd::Etcd;
 pub use image::HostImage;
 pub use layered::LayeredImage;
 pub use server::Longshore;

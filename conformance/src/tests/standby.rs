@@ -1,7 +1,7 @@
 //! Two servers on one etcd: one leads, the other takes over.
 
 use super::{Stage, push, text};
-use crate::{Client, Etcd, HostImage, Longshore};
+use crate::{Client, HostImage, Longshore};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use testbed::Etcd;
 
 /// Runs tasks one after the other at whichever of two servers answers, each under a token of its own
 /// and again under that token until it is acknowledged; prints whose task it was and its ARN. Ends
@@ -75,10 +76,15 @@ fn describe(client: &Client, tasks: &[String]) -> Result<Vec<Value>> {
     Ok(answer["tasks"].as_array().cloned().unwrap_or_default())
 }
 
+/// As `--engine` of `up` takes it.
+fn engine(etcd: &Etcd) -> String {
+    format!("etcd://{}", etcd.address())
+}
+
 #[test]
 fn a_standby_takes_over_and_nothing_acknowledged_is_lost_or_started_twice() -> Result<()> {
     let etcd = Etcd::start()?;
-    let engine = etcd.engine();
+    let engine = engine(&etcd);
     let mut first = Stage::of(Longshore::start_with("127.0.0.1:0", &["--engine", &engine])?)?;
     let sleeper = first.register("none", json!({ "command": ["sleep", "3600"] }))?;
     let oldest = first.run(&sleeper, &[])?;
@@ -129,11 +135,11 @@ fn a_standby_takes_over_and_nothing_acknowledged_is_lost_or_started_twice() -> R
 #[test]
 fn a_server_without_the_key_of_the_data_does_not_stand_by() -> Result<()> {
     let etcd = Etcd::start()?;
-    let first = Longshore::start_with("127.0.0.1:0", &["--engine", &etcd.engine()])?;
+    let first = Longshore::start_with("127.0.0.1:0", &["--engine", &engine(&etcd)])?;
     let other = tempfile::tempdir()?;
     let said = || -> Result<String> {
         let mut up = Command::new(Longshore::binary()?);
-        up.args(["up", "--listen", "127.0.0.1:0", "--engine", &etcd.engine(), "--data"]).arg(other.path().join("data"));
+        up.args(["up", "--listen", "127.0.0.1:0", "--engine", &engine(&etcd), "--data"]).arg(other.path().join("data"));
         let output = up.output()?;
         anyhow::ensure!(!output.status.success(), "it started");
         Ok(String::from_utf8(output.stderr)?)
@@ -150,7 +156,7 @@ fn a_server_without_the_key_of_the_data_does_not_stand_by() -> Result<()> {
 #[test]
 fn a_leader_that_was_held_up_finds_another_one_and_stands_by() -> Result<()> {
     let etcd = Etcd::start()?;
-    let options = ["--engine", &etcd.engine()];
+    let options = ["--engine", &engine(&etcd)];
     let mut first = Longshore::start_with("127.0.0.1:0", &options)?;
     let mut second = Longshore::standby(&first, &options)?;
     let group = |name| ["logs", "create-log-group", "--log-group-name", name];

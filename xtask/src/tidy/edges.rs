@@ -64,6 +64,7 @@ const LAW: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("testbed", &[]),
     ("conformance", &[]),
     ("xtask", &[]),
     ("bench", &["cli", "client", "oci"]),
@@ -76,8 +77,11 @@ const SERVICES: &str = "services";
 const INSIDE: &[&str] = &["auth", "blobs", "oci", "plan", "request", "state", "store", "telemetry", "wire"];
 
 /// Edges that only tests have: importer, imported, why.
-const TESTS_ONLY: &[(&str, &str, &str)] =
-    &[("registry", "control", "what the collector leaves alone is seen only where images are pushed and pulled")];
+const TESTS_ONLY: &[(&str, &str, &str)] = &[
+    ("registry", "control", "what the collector leaves alone is seen only where images are pushed and pulled"),
+    ("store", "testbed", "the engine's suite runs over a real etcd"),
+    ("conformance", "testbed", "servers stand by on a real etcd"),
+];
 
 /// What `cargo metadata` says, as far as it is asked.
 #[derive(Deserialize)]
