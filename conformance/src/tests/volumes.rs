@@ -121,6 +121,8 @@ fn volumes_are_shared_filled_kept_and_cleared_away() -> Result<()> {
     let nobodys = json!({ "name": "never-made", "dockerVolumeConfiguration": { "scope": "shared" } });
     let ended = run_together(&stage, json!({ "networkMode": "none", "volumes": [nobodys] }), &[unknown])?;
     let reason = text(&ended["containers"][0]["reason"]);
-    assert!(reason.starts_with("CannotCreateVolumeError: volume never-made does not exist"), "{ended:#}");
+    let expect =
+        "ResourceInitializationError: initialize volume: volume detection failed, volume 'never-made' does not";
+    assert!(reason.starts_with(expect), "{ended:#}");
     Ok(())
 }

@@ -35,10 +35,15 @@ pub enum Error {
     NoAddressLeft { subnet: String },
     #[error("network: could not {doing}: {problem}")]
     Network { doing: String, problem: String },
+    #[error("error gathering device information while adding custom device \"{path}\": {source}")]
+    Device { path: String, source: io::Error },
+    #[error("Agent could not create task's platform resources: {0}")]
+    Cgroup(io::Error),
     #[error("volume {name}: could not {doing}: {source}")]
     Volume { name: String, doing: String, source: io::Error },
     #[error(
-        "volume {0} does not exist on this node, and autoprovision is not set; set it, or run a task that makes the volume"
+        "initialize volume: volume detection failed, volume '{0}' does not exist and autoprovision is set to false; \
+         set it, or run a task that makes the volume"
     )]
     NoVolume(String),
     #[error("{0}")]
@@ -51,17 +56,19 @@ pub enum Error {
 
 impl Error {
     /// The name that ECS puts before the text of a container's `reason`, from
-    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html> and the ECS agent.
+    /// Docker finds out at the start about users, devices and networks, whenever we do.
     pub fn ecs_name(&self) -> &'static str {
         match self {
-            Self::Unsupported { .. }
-            | Self::Spec { .. }
-            | Self::NoSuchUser { .. }
-            | Self::Exists(_)
-            | Self::Io { .. }
-            | Self::NoRuntime(_) => "CannotCreateContainerError",
-            Self::Volume { .. } | Self::NoVolume(_) => "CannotCreateVolumeError",
-            Self::PortTaken { .. }
+            Self::Unsupported { .. } | Self::Spec { .. } | Self::Exists(_) | Self::Io { .. } | Self::NoRuntime(_) => {
+                "CannotCreateContainerError"
+            }
+            Self::Volume { .. } => "CannotCreateVolumeError",
+            Self::NoVolume(_) => "ResourceInitializationError",
+            Self::Cgroup(_) => "CgroupError",
+            Self::NoSuchUser { .. }
+            | Self::Device { .. }
+            | Self::PortTaken { .. }
             | Self::NoPortLeft { .. }
             | Self::NoAddressLeft { .. }
             | Self::Network { .. }
@@ -80,5 +87,42 @@ impl Error {
 
     pub(crate) fn network(doing: impl Into<String>, problem: impl ToString) -> Self {
         Self::Network { doing: doing.into(), problem: problem.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What went wrong, and what the ECS agent calls it.
+    #[test]
+    fn errors_have_the_ecs_agents_names() {
+        let (id, source): (ContainerId, _) = ("a".parse().expect("an id"), || io::Error::other("no"));
+        let text = || "x".to_owned();
+        let table = [
+            ("CannotCreateContainerError", Error::Unsupported { what: text() }),
+            ("CannotCreateContainerError", Error::Spec { field: "cwd", problem: text() }),
+            ("CannotCreateContainerError", Error::Exists(id.clone())),
+            ("CannotCreateContainerError", Error::Io { doing: text(), source: source() }),
+            ("CannotCreateContainerError", Error::NoRuntime(text())),
+            ("CannotCreateVolumeError", Error::Volume { name: text(), doing: text(), source: source() }),
+            ("ResourceInitializationError", Error::NoVolume(text())),
+            ("CgroupError", Error::Cgroup(source())),
+            ("CannotStartContainerError", Error::NoSuchUser { kind: "user", name: text(), file: "passwd" }),
+            ("CannotStartContainerError", Error::Device { path: text(), source: source() }),
+            ("CannotStartContainerError", Error::PortTaken { port: 1, protocol: Protocol::Tcp, holder: text() }),
+            ("CannotStartContainerError", Error::NoPortLeft { protocol: Protocol::Udp, first: 1, last: 2, count: 1 }),
+            ("CannotStartContainerError", Error::NoAddressLeft { subnet: text() }),
+            ("CannotStartContainerError", Error::network("x", "y")),
+            ("CannotStartContainerError", Error::NotHeld(id.clone())),
+            ("CannotStartContainerError", Error::Start(text())),
+            ("CannotStopContainerError", Error::Signal { id: id.clone(), signal: 9, problem: text() }),
+            ("CannotStopContainerError", Error::NotRunning(id.clone())),
+            ("CannotStopContainerError", Error::Running(id.clone())),
+            ("CannotInspectContainerError", Error::Unknown(id)),
+        ];
+        for (name, error) in table {
+            assert_eq!(error.ecs_name(), name, "{error}");
+        }
     }
 }

@@ -359,13 +359,13 @@ async fn images_of(
 
 /// The ECS agent's words.
 fn no_source(subject: &Subject, peer: &Peer) -> String {
-    format!("CannotCreateContainerError: Volume target not available: {}", subject.order.containers[peer.index].name)
+    format!("HostConfigError: Volume target not available: {}", subject.order.containers[peer.index].name)
 }
 
 /// Docker's words.
 fn not_linked(subject: &Subject, peer: &Peer) -> String {
     let (name, own) = (&subject.order.containers[peer.index].name, &subject.container().name);
-    format!("CannotCreateContainerError: Cannot link to a non running container: /{name} AS /{own}/{name}")
+    format!("CannotStartContainerError: Cannot link to a non running container: /{name} AS /{own}/{name}")
 }
 
 /// `ErrorName: text`, as `describe-tasks` shows it.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wire::acs::TaskEvent;
 
 /// The `reason` of a container that had been made and is not there any more.
-const VANISHED: &str = "ContainerRuntimeError: the container is not on this machine any more; it was removed by hand, or the machine restarted";
+const VANISHED: &str = "ContainerVanishedError: No container matching saved ID found; it was removed by hand, or the machine restarted";
 
 /// The work that is out for a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

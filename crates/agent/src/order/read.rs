@@ -24,6 +24,29 @@ struct Refusal {
     reason: String,
 }
 
+/// The ECS agent's names for what it cannot make of a container's configuration.
+const HOST_CONFIG: &str = "HostConfigError";
+const DOCKER_CONFIG: &str = "DockerClientConfigError";
+
+/// What is wrong with a container, after the name of its error.
+struct Problem {
+    error: &'static str,
+    text: String,
+}
+
+impl Problem {
+    fn of(error: &'static str) -> impl Fn(String) -> Self {
+        move |text| Self { error, text }
+    }
+}
+
+/// What Docker would find.
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { error: "CannotCreateContainerError", text }
+    }
+}
+
 /// Reads orders for a node of this region.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -73,7 +96,10 @@ impl Reader {
         let containers: Vec<(ContainerOrder, Option<String>)> =
             containers.map(|container| self.container(container)).collect::<Result<_, _>>()?;
         let (containers, modes): (Vec<_>, Vec<_>) = containers.into_iter().unzip();
-        volumes::check_known(&containers, &volumes).map_err(whole)?;
+        volumes::check_known(&containers, &volumes).map_err(|(container, problem)| Refusal {
+            container: Some(container),
+            reason: format!("{HOST_CONFIG}: {problem}"),
+        })?;
         if lifecycle::is_unresolvable(&containers) {
             let reason = format!("TaskDependencyError: Task dependencies cannot be resolved, taskArn: {}", order.arn);
             return Err(Refusal { container: None, reason });
@@ -96,19 +122,21 @@ impl Reader {
     fn container(&self, container: acs::Container) -> Result<(ContainerOrder, Option<String>), Refusal> {
         let name = container.name.clone().unwrap_or_default();
         let outcome = self.named_container(container);
-        outcome.map_err(|problem| {
-            let reason = format!("CannotCreateContainerError: container {name}: {problem}");
+        outcome.map_err(|Problem { error, text }| {
+            let reason = format!("{error}: container {name}: {text}");
             Refusal { container: Some(name), reason }
         })
     }
 
-    fn named_container(&self, container: acs::Container) -> Result<(ContainerOrder, Option<String>), String> {
+    fn named_container(&self, container: acs::Container) -> Result<(ContainerOrder, Option<String>), Problem> {
         refuse_unsupported(&container)?;
         let depends_on = lifecycle::dependencies(&container)?;
         let own_registry = self.is_own_registry(container.registry_authentication.as_ref())?;
         let docker = container.docker_config.unwrap_or_default();
-        let config: docker::Config = laid_over("config", docker.config.as_deref())?;
-        let host: docker::HostConfig = laid_over("hostConfig", docker.host_config.as_deref())?;
+        let config: docker::Config =
+            laid_over("docker config", docker.config.as_deref()).map_err(Problem::of(DOCKER_CONFIG))?;
+        let host: docker::HostConfig =
+            laid_over("host config", docker.host_config.as_deref()).map_err(Problem::of(HOST_CONFIG))?;
         let linux = container.linux_parameters.unwrap_or_default();
         let capabilities = linux.capabilities.unwrap_or_default();
         let mut order = ContainerOrder {
@@ -121,7 +149,7 @@ impl Reader {
             environment: container.environment.unwrap_or_default(),
             cpu_shares: positive(container.cpu),
             memory_mib: positive(container.memory),
-            ports: container.port_mappings.iter().flatten().map(port).collect::<Result<_, _>>()?,
+            ports: ports(container.port_mappings.as_deref().unwrap_or_default())?,
             cap_add: both(capabilities.add, host.cap_add.clone()),
             cap_drop: both(capabilities.drop, host.cap_drop.clone()),
             shm_bytes: positive(linux.shared_memory_size).map(|mib| mib << 20).or_else(|| positive(host.shm_size)),
@@ -220,7 +248,7 @@ fn present<T>(list: &Option<Vec<T>>) -> bool {
 fn laid_over<T: serde::de::DeserializeOwned + Default>(what: &str, text: Option<&str>) -> Result<T, String> {
     match text.filter(|text| !text.is_empty()) {
         None => Ok(T::default()),
-        Some(text) => serde_json::from_str(text).map_err(|error| format!("its Docker {what} cannot be read: {error}")),
+        Some(text) => serde_json::from_str(text).map_err(|error| format!("Unable to decode given {what}: {error}")),
     }
 }
 
@@ -244,6 +272,11 @@ fn network_mode(name: &str) -> Result<Network, String> {
         "bridge" | "default" => Ok(Network::Bridge),
         other => Err(format!("network mode {other} is not supported by this agent; use bridge, host or none")),
     }
+}
+
+fn ports(mappings: &[acs::PortMapping]) -> Result<Vec<Port>, Problem> {
+    let ports = mappings.iter().map(port).collect::<Result<_, _>>();
+    ports.map_err(Problem::of(HOST_CONFIG))
 }
 
 fn port(mapping: &acs::PortMapping) -> Result<Port, String> {

@@ -82,8 +82,9 @@ fn what_cannot_be_done_is_refused_by_name() {
     check(json!({ "restartPolicy": { "enabled": true } }), "");
     check(json!({ "restartPolicy": { "enabled": false } }), "");
     check(json!({ "registryAuthentication": { "type": "asm" } }), "repositoryCredentials");
-    check(json!({ "portMappings": [{ "containerPort": 70000 }] }), "between 0 and 65535");
-    check(json!({ "dockerConfig": { "config": "{" } }), "cannot be read");
+    check(json!({ "portMappings": [{ "containerPort": 70000 }] }), "HostConfigError: container web: a port of");
+    check(json!({ "dockerConfig": { "config": "{" } }), "DockerClientConfigError: container web: Unable to decode");
+    check(json!({ "dockerConfig": { "hostConfig": "{" } }), "HostConfigError: container web: Unable to decode");
     check(json!({ "environmentFiles": [{ "type": "s3" }] }), "environmentFiles");
     check(host(json!({ "SecurityOpt": ["label:type:web_t"] })), "dockerSecurityOptions label:type:web_t");
     check(json!({ "portMappings": [{ "containerPortRange": "90-80" }] }), "90-80 of its portMappings");
@@ -135,7 +136,7 @@ fn a_container_has_volumes_of_the_task_and_of_other_containers() {
     }));
     task["containers"].as_array_mut().expect("containers").push(json!({ "name": "side" }));
     let unknown = read(task.clone()).expect("an order").0.refusal.unwrap_or_default();
-    assert_eq!(unknown, "ResourceInitializationError: Invalid volume referenced: v");
+    assert_eq!(unknown, "HostConfigError: Invalid volume referenced: v");
     task["volumes"] = json!([{ "name": "v", "type": "host", "host": { "sourcePath": "/srv" } }]);
     let (order, _) = read(task).expect("an order");
     let point = super::MountPoint { volume: "v".to_owned(), path: "/data".to_owned(), read_only: true };

@@ -159,13 +159,16 @@ pub(super) fn volumes_from(given: Option<Vec<acs::VolumeFrom>>) -> Vec<VolumesFr
     given.into_iter().flatten().map(from).collect()
 }
 
-/// The first name that a container uses and the task does not have, in the ECS agent's words.
-pub(super) fn check_known(containers: &[super::ContainerOrder], volumes: &[Volume]) -> Result<(), String> {
-    let mut used = containers.iter().flat_map(|container| &container.mount_points);
-    match used.find(|point| !volumes.iter().any(|volume| volume.name == point.volume)) {
-        Some(point) => Err(format!("Invalid volume referenced: {}", point.volume)),
-        None => Ok(()),
+/// # Errors
+/// The first container that uses a name which the task does not have, and the ECS agent's words for that.
+pub(super) fn check_known(containers: &[super::ContainerOrder], volumes: &[Volume]) -> Result<(), (String, String)> {
+    for container in containers {
+        let unknown = |point: &&MountPoint| !volumes.iter().any(|volume| volume.name == point.volume);
+        if let Some(point) = container.mount_points.iter().find(unknown) {
+            return Err((container.name.clone(), format!("Invalid volume referenced: {}", point.volume)));
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

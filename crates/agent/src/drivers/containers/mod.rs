@@ -206,7 +206,7 @@ impl Containers {
         let shares = [spec.pid, spec.ipc].contains(&Sharing::Group);
         let (inner, id) = (self.inner.clone(), id.clone());
         let joining = tokio::task::spawn_blocking(move || {
-            inner.groups.join(&id, &group).map_err(Error::io("limit the task's control group"))?;
+            inner.groups.join(&id, &group).map_err(Error::Cgroup)?;
             let sandbox = shares.then(|| inner.sandboxes.join(&id, &group)).transpose();
             sandbox.map_err(Error::io("make the namespaces that the task shares"))
         });

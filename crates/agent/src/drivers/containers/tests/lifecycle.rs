@@ -164,7 +164,7 @@ async fn what_cannot_run_says_why_and_leaves_nothing() {
 
     let stranger = ContainerSpec { user: "stranger".into(), ..node.shell("true") };
     let error = containers.create(&id("stranger"), &stranger).await.expect_err("no such user");
-    assert_eq!(error.ecs_name(), "CannotCreateContainerError");
+    assert_eq!(error.ecs_name(), "CannotStartContainerError");
     containers.create(&name, &node.shell("true")).await.expect("create");
     assert!(matches!(containers.create(&name, &node.shell("true")).await, Err(Error::Exists(_))));
     containers.remove(&name).await.expect("a container that was never started");
