@@ -63,14 +63,10 @@ impl Endpoint {
     }
 
     fn url(&self) -> Result<Url, ClientError> {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
         if !is_registry(&self.host) {
             return Err(ClientError::Endpoint(self.host.clone()));
         }
-        Url::parse(&format!("{scheme}://{}/", self.host)).map_err(|_| ClientError::Endpoint(self.host.clone()))
+        Url::parse(&format!("{self}/")).map_err(|_| ClientError::Endpoint(self.host.clone()))
     }
 }
 
@@ -79,6 +75,12 @@ impl Endpoint {
 pub enum Credentials {
     Anonymous,
     Basic { username: String, password: String },
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.scheme == Scheme::Http { "http" } else { "https" }, self.host)
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -259,6 +261,11 @@ impl Client {
         let shown = self.tokens.current(&self.transport, scope).await?;
         let response = self.transport.send(self.tokens.authorised(request, shown.as_deref())?).await?;
         let (StatusCode::UNAUTHORIZED, Some(again)) = (response.status(), again) else { return Ok(response) };
+        if response.url().origin() != self.base.origin() {
+            let to = transport::shown(response.url());
+            let why = format!("to {to}, which wants credentials; none are shown to where a registry redirects");
+            return Err(ClientError::Redirect { host: self.host(), why });
+        }
         let Some(challenge) = auth::Challenge::of(response.headers(), &self.base)? else { return Ok(response) };
         let token = self.tokens.renewed(&self.transport, scope, challenge, shown.as_deref()).await?;
         self.transport.send(self.tokens.authorised(again, Some(&token))?).await

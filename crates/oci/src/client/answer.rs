@@ -3,7 +3,7 @@
 use super::ClientError;
 use crate::text;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
@@ -37,6 +37,10 @@ pub(super) async fn expect(expected: &[StatusCode], response: Response, what: &s
         return Ok(response);
     }
     let host = host(&response);
+    if let Some(to) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
+        let to = text::name(to.as_bytes());
+        return Err(ClientError::Redirect { host, why: format!("to {to}, which is not an address of http or https") });
+    }
     let ErrorDetail { code, message } = detail(response).await;
     Err(match status {
         StatusCode::NOT_FOUND => ClientError::NotFound { what: what.to_owned(), message },

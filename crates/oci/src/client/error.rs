@@ -22,7 +22,7 @@ pub enum ClientError {
     #[error("registry {host} limits requests, try again later: {message}")]
     TooManyRequests { host: String, message: String },
     /// Any other status than the expected ones; `code` is of the distribution specification, or empty.
-    #[error("registry {host} answered {status} {code}: {message}")]
+    #[error("registry {host} answered {status}{}: {message}", coded(code))]
     Refused { host: String, status: u16, code: String, message: String },
     #[error("content has digest {actual}, not {expected}: what the registry sends cannot be trusted")]
     DigestMismatch { expected: Digest, actual: Digest },
@@ -43,6 +43,9 @@ pub enum ClientError {
     /// It took longer than [`super::READ_TIMEOUT`], or what the transport has in its place.
     #[error("registry {host} went silent: {why}")]
     Silent { host: String, why: String },
+    /// It sends requests to where they cannot go.
+    #[error("registry {host} redirects requests in vain: {why}")]
+    Redirect { host: String, why: String },
     /// The other side's certificate is not trusted, or it does not speak TLS.
     #[error("TLS with registry {host} failed: {why}; trust its certificate authority, or correct its address")]
     Handshake { host: String, why: String },
@@ -50,6 +53,11 @@ pub enum ClientError {
     Tls(String),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+}
+
+/// A code with the blank before it, if there is one.
+fn coded(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!(" {code}") }
 }
 
 /// What a 404 says beyond that, with a colon before it; nothing for the bare status, as HEAD has it.
@@ -62,6 +70,9 @@ impl ClientError {
     pub(super) fn network(host: &str, error: reqwest::Error) -> Self {
         let (host, silent) = (host.to_owned(), error.is_timeout() && !error.is_connect());
         let error = error.without_url();
+        if let Some(why) = error.is_redirect().then(|| error.source()).flatten() {
+            return Self::Redirect { host, why: chain(why) };
+        }
         let why = chain(&error);
         match silent {
             true => Self::Silent { host, why },

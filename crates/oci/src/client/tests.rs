@@ -1,3 +1,4 @@
+mod redirects;
 mod resume;
 mod server;
 mod tokens;

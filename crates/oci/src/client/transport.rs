@@ -1,8 +1,9 @@
 //! Connections: what is trusted, how long to wait, which redirects are followed.
 
 use super::{ClientError, error};
+use crate::text;
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Request, Response};
+use reqwest::{Request, Response, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::sync::Arc;
@@ -67,13 +68,25 @@ impl Transport {
 /// port or scheme changes.
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-    if attempt.previous().len() > REDIRECTS_MAX {
-        return attempt.error("too many redirects");
+    let (to, count) = (shown(attempt.url()), attempt.previous().len());
+    match attempt.url().scheme() {
+        _ if count > REDIRECTS_MAX => attempt.error(format!("more than {REDIRECTS_MAX} times, in the end to {to}")),
+        "https" => attempt.follow(),
+        "http" if !secure => attempt.follow(),
+        "http" => attempt.error(format!("to {to}, which is plain HTTP, from TLS")),
+        _ => attempt.error(format!("to {to}, which is neither http nor https")),
     }
-    if secure && attempt.url().scheme() != "https" {
-        return attempt.error("it redirects from TLS to plain HTTP");
-    }
-    attempt.follow()
+}
+
+/// An address without what may be secret in it: user, password and query.
+pub(super) fn shown(url: &Url) -> String {
+    text::name(format!("{}://{}{}", url.scheme(), authority(url), url.path()).as_bytes())
+}
+
+/// `host` or `host:port`; empty where an address has none.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// TLS by ring.
