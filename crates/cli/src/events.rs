@@ -1,7 +1,8 @@
 //! `longshore events`: a task's whole story.
 
-use crate::session::{Session, items};
+use crate::session::{Session, items, text};
 use crate::table::{Column, Output};
+use crate::task;
 use anyhow::Result;
 use base::Timestamp;
 use serde_json::{Value, json};
@@ -10,12 +11,19 @@ use serde_json::{Value, json};
 pub async fn story(session: &Session, cluster: &str, task: &str) -> Result<Vec<Value>> {
     let input = json!({ "cluster": cluster, "task": task });
     let answer = session.aws.call("longshore", "DescribeTaskEvents", &input).await?;
-    let mut story = items(&answer["events"]).to_vec();
+    Ok(timed(items(&answer["events"]).to_vec()))
+}
+
+/// Each event with the time since the first.
+fn timed(mut story: Vec<Value>) -> Vec<Value> {
     let begun = story.first().map_or(0.0, time);
     for event in &mut story {
-        event["sinceCreatedMs"] = json!(((time(event) - begun) * 1e3).round() as i64);
+        let since_ms = ((time(event) - begun) * 1e3).round() as i64;
+        if let Some(members) = event.as_object_mut() {
+            members.insert("sinceCreatedMs".to_owned(), json!(since_ms));
+        }
     }
-    Ok(story)
+    story
 }
 
 fn time(event: &Value) -> f64 {
@@ -30,7 +38,8 @@ pub async fn run(session: &Session, cluster: &str, task: &str, output: Output) -
         ("WHAT", |event| what(event)),
         ("HOW", |event| word(&event["text"])),
     ];
-    output.print(&story(session, cluster, task).await?, &COLUMNS)
+    let task = text(&task::describe(session, cluster, task).await?["taskArn"])?;
+    output.print(&story(session, cluster, &task).await?, &COLUMNS)
 }
 
 /// `+12 ms`, or in seconds from ten on.
@@ -70,6 +79,15 @@ mod tests {
         check(json!({ "sinceCreatedMs": 12, "kind": "PULLED", "container": "web" }), ("+12 ms", "PULLED web"));
         let health = json!({ "sinceCreatedMs": 10_150, "kind": "HEALTH", "container": "web", "health": "HEALTHY" });
         check(health, ("+10.1 s", "HEALTH web HEALTHY"));
+        let story = timed(vec![json!({ "at": 1.0 }), json!({ "at": 1.25 }), json!("no event")]);
+        assert_eq!(
+            story,
+            [
+                json!({ "at": 1.0, "sinceCreatedMs": 0 }),
+                json!({ "at": 1.25, "sinceCreatedMs": 250 }),
+                json!("no event")
+            ]
+        );
         assert_eq!(utc(&json!(1.5)), "1970-01-01T00:00:01.500Z");
     }
 }

@@ -1,6 +1,6 @@
 //! `longshore ps`: tasks and their containers.
 
-use crate::session::{Session, items, last};
+use crate::session::{Session, items, last, taken};
 use crate::table::{Column, Output, ago};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub async fn run(session: &Session, which: &Which<'_>, output: Output) -> Result
     let mut tasks = Vec::new();
     for page in arns.chunks(DESCRIBED_MAX) {
         let mut found = session.ecs("DescribeTasks", &json!({ "cluster": which.cluster, "tasks": page })).await?;
-        tasks.append(&mut found["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default());
+        tasks.append(&mut taken(&mut found, "tasks"));
     }
     let created = |task: &Value| task["createdAt"].as_f64().unwrap_or_default();
     tasks.sort_by(|a, b| created(b).total_cmp(&created(a)));

@@ -1,7 +1,7 @@
 //! `longshore run`: an image, or a registered task definition, as a task before one's eyes.
 
 use crate::logs::{self, Tail, Wanted, message};
-use crate::session::{Session, last, text};
+use crate::session::{Session, items, last, text};
 use crate::{definition, say, task};
 use anyhow::{Context, Result, bail};
 use oci::ImageReference;
@@ -155,9 +155,49 @@ async fn own_or_given(session: &Session, image: &str) -> Result<String> {
         return Ok(image.to_owned());
     }
     let found = session.ecr("DescribeRepositories", &json!({ "repositoryNames": [reference.repository] })).await;
-    let Ok(found) = found else { return Ok(image.to_owned()) };
+    let Ok(found) = found else {
+        refuse_revision(session, &reference).await?;
+        return Ok(image.to_owned());
+    };
     let uri = text(&found["repositories"][0]["repositoryUri"])?;
     Ok(format!("{uri}{}", &image[reference.repository.len()..]))
+}
+
+/// # Errors
+/// When `reference`, an image of no repository of ours, reads like the revision of a task definition of that family,
+/// which runs another image: to ask Docker Hub for it would take long, and be in vain.
+async fn refuse_revision(session: &Session, reference: &ImageReference) -> Result<()> {
+    let Some(revision) = reference.tag.as_deref().filter(|tag| tag.parse::<u32>().is_ok()) else { return Ok(()) };
+    let describe = |name: String| async move {
+        session.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": name })).await.ok()
+    };
+    let family = &reference.repository;
+    match describe(family.clone()).await {
+        Some(newest) if !runs(&newest["taskDefinition"], reference) => {
+            let is_there = describe(format!("{family}:{revision}")).await.is_some();
+            bail!(ambiguous(reference, family, revision, is_there))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// True for a definition of which a container has an image of this repository, whatever its tag.
+fn runs(definition: &Value, reference: &ImageReference) -> bool {
+    let place = |image: &ImageReference| {
+        let ImageReference { registry, repository, .. } = image.normalized();
+        (registry, repository)
+    };
+    let images = items(&definition["containerDefinitions"]).iter().filter_map(|container| container["image"].as_str());
+    images.filter_map(|image| image.parse().ok()).any(|image| place(&image) == place(reference))
+}
+
+fn ambiguous(reference: &ImageReference, family: &str, revision: &str, is_there: bool) -> String {
+    let image = reference.normalized();
+    let first = match is_there {
+        true => format!("{family}:{revision} is a task definition; run it with --definition"),
+        false => format!("task definition family {family} exists but has no revision {revision}"),
+    };
+    format!("{first}; give the full image name, {image}, to mean the image")
 }
 
 async fn until_begun(session: &Session, cluster: &str, task: &str) -> Result<Value> {
@@ -176,7 +216,19 @@ async fn until(session: &Session, cluster: &str, task: &str, reached: impl Fn(&s
 
 #[cfg(test)]
 mod tests {
-    use super::{port, variable};
+    use super::*;
+
+    #[test]
+    fn what_reads_like_a_revision_is_said_to() {
+        let reference: ImageReference = "base:77".parse().expect("a reference");
+        let absent = "task definition family base exists but has no revision 77; give the full image name, docker.io/library/base:77, to mean the image";
+        assert_eq!(ambiguous(&reference, "base", "77", false), absent);
+        assert!(ambiguous(&reference, "base", "77", true).starts_with("base:77 is a task definition; run it with -"));
+        let definition = |image: &str| json!({ "containerDefinitions": [{ "image": image }] });
+        assert!(runs(&definition("docker.io/library/base:3"), &reference), "what `run` itself registered");
+        assert!(!runs(&definition("127.0.0.1:4566/base:3"), &reference));
+        assert!(!runs(&definition("other"), &reference) && !runs(&Value::Null, &reference));
+    }
 
     #[test]
     fn ports_and_variables_are_read_as_docker_run_has_them() {

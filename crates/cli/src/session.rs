@@ -38,12 +38,10 @@ impl Session {
         let (mut input, mut items) = (input, Vec::new());
         loop {
             let mut page = self.aws.call(service, operation, &input).await?;
-            if let Some(more) = page[member].as_array_mut() {
-                items.append(more);
-            }
-            match page["nextToken"].take() {
-                Value::String(token) => input["nextToken"] = token.into(),
-                _ => return Ok(items),
+            items.append(&mut taken(&mut page, member));
+            match page["nextToken"].as_str() {
+                Some(token) => input["nextToken"] = token.into(),
+                None => return Ok(items),
             }
         }
     }
@@ -90,4 +88,30 @@ pub fn last(arn: &str) -> &str {
 /// Elements of a list; none where there is no list.
 pub fn items(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// As [`items`], of a member of an answer that is not needed further.
+pub fn taken(answer: &mut Value, member: &str) -> Vec<Value> {
+    // Not by index: a `Value` that is not what was expected panics when it is changed by index.
+    let list = answer.get_mut(member).and_then(Value::as_array_mut);
+    list.map(std::mem::take).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_not_there_has_no_items() {
+        fn check(mut answer: Value, expect: &[Value]) {
+            assert_eq!(items(&answer["tasks"]), expect);
+            assert_eq!(taken(&mut answer, "tasks"), expect);
+        }
+        check(json!({ "tasks": [1, 2] }), &[json!(1), json!(2)]);
+        check(json!({ "tasks": [] }), &[]);
+        check(json!({ "tasks": {} }), &[]);
+        check(json!({}), &[]);
+        check(json!([]), &[]);
+        check(Value::Null, &[]);
+    }
 }

@@ -1,6 +1,6 @@
 //! A task as commands look at it: found by id or ARN, its states, the streams of its containers.
 
-use crate::session::{Session, items, last, text};
+use crate::session::{Session, items, last, taken, text};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
@@ -12,13 +12,17 @@ pub struct Stream {
     pub stream: String,
 }
 
-/// The task as DescribeTasks tells it.
+/// The task as DescribeTasks tells it. Every command that is given a task asks for it here first, so that the same
+/// mistake has the same answer everywhere.
 pub async fn describe(session: &Session, cluster: &str, task: &str) -> Result<Value> {
-    let mut answer = session.ecs("DescribeTasks", &json!({ "cluster": cluster, "tasks": [task] })).await?;
-    match answer["tasks"][0].take() {
-        Value::Null => bail!("there is no task {task} in cluster {cluster}: `longshore ps --all` lists them"),
-        state => Ok(state),
-    }
+    found(session.ecs("DescribeTasks", &json!({ "cluster": cluster, "tasks": [task] })).await?, cluster, task)
+}
+
+/// The one task of an answer; DescribeTasks tells a missing one among its failures.
+fn found(mut answer: Value, cluster: &str, task: &str) -> Result<Value> {
+    taken(&mut answer, "tasks").into_iter().next().with_context(|| {
+        format!("task {} was not found in cluster {cluster}: `longshore ps --all` lists its tasks", last(task))
+    })
 }
 
 /// The streams of the task's containers, of `only` one of them if it is named.
@@ -80,6 +84,16 @@ pub fn exit_code(task: &Value) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_that_is_missing_is_said_to_be() {
+        let there = json!({ "tasks": [{ "taskArn": "arn" }], "failures": [] });
+        assert_eq!(found(there, "c", "t").expect("a task"), json!({ "taskArn": "arn" }));
+        for answer in [json!({ "tasks": [], "failures": [{ "arn": "arn", "reason": "MISSING" }] }), Value::Null] {
+            let error = found(answer, "c", "arn:aws:ecs:r:0:task/c/t").expect_err("no task").to_string();
+            assert_eq!(error, "task t was not found in cluster c: `longshore ps --all` lists its tasks");
+        }
+    }
 
     #[test]
     fn a_stream_is_named_by_prefix_or_by_runtime_id() {

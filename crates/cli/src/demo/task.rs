@@ -15,9 +15,6 @@ const SCRIPT: &str = "echo \"Hello from $(uname -s) in a container\"; echo \"MES
 /// How often the task is looked at while it runs.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How long the node's part of the story is waited for.
-const STORY_WAIT: Duration = Duration::from_secs(1);
-
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Demo {
@@ -68,7 +65,7 @@ impl Demo {
             let state = &answer["tasks"][0];
             let status = text(&state["lastStatus"])?;
             if status == "STOPPED" {
-                for event in self.story(task).await? {
+                for event in events::story(&self.session, &self.session.endpoint.cluster, task).await? {
                     steps.line(format!("{:>9}  {}", after(&event), what(&event)))?;
                 }
                 steps.done(format!("task {} ended: {}", last(task), outcome(state)))?;
@@ -76,19 +73,6 @@ impl Demo {
             }
             if begun.elapsed() > TASK_TIMEOUT {
                 bail!("the task is still {status} after {} s; see the server's log", TASK_TIMEOUT.as_secs());
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// The node tells its part after the fact: it is waited for a little.
-    async fn story(&self, task: &str) -> Result<Vec<Value>> {
-        let begun = Instant::now();
-        loop {
-            let story = events::story(&self.session, &self.session.endpoint.cluster, task).await?;
-            let ended = |event: &Value| matches!(event["kind"].as_str(), Some("EXITED" | "FAILED"));
-            if story.iter().any(ended) || begun.elapsed() > STORY_WAIT {
-                return Ok(story);
             }
             tokio::time::sleep(POLL).await;
         }
