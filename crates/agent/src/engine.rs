@@ -247,7 +247,7 @@ impl Engine {
 
     /// Starts to ship a container's output, once, if it goes anywhere.
     fn ship(&mut self, subject: &Subject) {
-        let (Some(online), Some(logs)) = (&self.hands.online, &subject.container().logs) else { return };
+        let (Some(online), Some(logs)) = (&self.hands.online, subject.container().logs.aws()) else { return };
         if !self.shipped.insert(subject.id.clone()) {
             return;
         }
@@ -263,7 +263,7 @@ impl Engine {
     /// The shipper itself says when it is done; here it is only waited for. A container that was held to be started
     /// again is let go: only then is its output at its end.
     fn drain(&mut self, subject: Subject) {
-        let (hands, logs) = (self.hands.clone(), subject.container().logs.is_some());
+        let (hands, logs) = (self.hands.clone(), subject.container().logs.aws().is_some());
         let (shipped, online) = (self.shipped.contains(&subject.id), self.hands.online.is_some());
         self.jobs.spawn(async move {
             hands.let_go(&subject).await;

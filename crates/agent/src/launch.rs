@@ -2,8 +2,8 @@
 
 use crate::drivers::network::Binding as Published;
 use crate::drivers::{
-    ContainerSpec, Device, Dns, Limits, NetworkMode, OutputSpec, Overflow, PortMapping, Protocol, Security,
-    SharedGroup, Sharing, Tmpfs, Ulimit,
+    ContainerSpec, Device, Dns, Limits, NetworkMode, PortMapping, Protocol, Security, SharedGroup, Sharing, Tmpfs,
+    Ulimit,
 };
 use crate::images::Image;
 use crate::order::{self, ContainerOrder, Network, TaskOrder};
@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 mod links;
+mod output;
 mod volumes;
 
 pub use links::Linked;
@@ -24,8 +25,6 @@ const CPU_SHARES_DEFAULT: u64 = 2;
 /// Processes and threads of a container: half of the pids of a usual Linux host (32,768), so that no
 /// single one takes them all.
 const PIDS_LIMIT: u64 = 16_384;
-/// Room for the output of a container without log driver: its first words, for whoever looks for them here.
-const UNSHIPPED_OUTPUT_BYTES: u64 = 64 << 10;
 /// Docker's host name for a container is the beginning of its id.
 const HOSTNAME_CHARS: usize = 12;
 /// Where published ports are reached.
@@ -168,16 +167,6 @@ impl Launch<'_> {
         }
     }
 
-    fn output(&self) -> OutputSpec {
-        match &self.container.logs {
-            None => OutputSpec { overflow: Overflow::Drop, bytes_max: UNSHIPPED_OUTPUT_BYTES },
-            Some(logs) => OutputSpec {
-                overflow: if logs.blocking { Overflow::Block } else { Overflow::Drop },
-                bytes_max: logs.buffer_bytes,
-            },
-        }
-    }
-
     /// Where the container's ports are reached, once the drivers have published them.
     pub fn bindings(&self, published: &[Published]) -> Vec<Binding> {
         let ports = self.container.ports.iter();
@@ -253,7 +242,7 @@ pub fn visible_layers(layers: Vec<(PathBuf, bool)>) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::{AwsLogs, Port};
+    use crate::order::Port;
 
     fn texts(list: &[&str]) -> Vec<String> {
         list.iter().map(ToString::to_string).collect()
@@ -272,7 +261,7 @@ mod tests {
         Image { digest: oci::Digest::of(b""), config, layers: vec!["/layers/1".into()] }
     }
 
-    fn with<T>(task: &TaskOrder, container: &ContainerOrder, look: impl FnOnce(&Launch<'_>) -> T) -> T {
+    pub(super) fn with<T>(task: &TaskOrder, container: &ContainerOrder, look: impl FnOnce(&Launch<'_>) -> T) -> T {
         let (image, runtime_id) = (image(), "0123456789abcdef");
         look(&Launch {
             task,
@@ -311,7 +300,7 @@ mod tests {
         );
         assert_eq!((spec.user.as_str(), spec.cwd.as_str(), spec.stop_signal.as_str()), ("0", "/srv", "SIGQUIT"));
         assert_eq!((spec.memory_limit_bytes, spec.cpu_shares), (None, Some(2)));
-        assert_eq!((spec.hostname.as_str(), spec.output.bytes_max), ("0123456789ab", UNSHIPPED_OUTPUT_BYTES));
+        assert_eq!(spec.hostname.as_str(), "0123456789ab");
     }
 
     #[test]
@@ -332,14 +321,6 @@ mod tests {
         check(Some(512), None, Some(limits));
         let limits = Limits { cpu_units: None, cpu_shares: 258, memory_bytes: Some(64 << 20) };
         check(None, Some(64), Some(limits));
-    }
-
-    #[test]
-    fn output_that_is_shipped_waits_or_is_dropped_as_the_mode_says() {
-        let logs = AwsLogs { blocking: true, buffer_bytes: 5, ..AwsLogs::default() };
-        let container = ContainerOrder { logs: Some(logs), ..ContainerOrder::default() };
-        let output = with(&TaskOrder::default(), &container, |launch| launch.spec().output);
-        assert_eq!(output, OutputSpec { overflow: Overflow::Block, bytes_max: 5 });
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! before it starts (what was only made is removed by the next process), one command at a time is out for it,
 //! and after a restart nothing is done before the drivers have said what is there. What a command is carried out with (images, mounts, addresses) is the drivers' affair.
 
+use crate::logs::Trouble;
 use crate::order::TaskOrder;
 use crate::task::{Binding, Container, Desired, Reported, Task};
 use base::{Names, Timestamp};
@@ -120,6 +121,8 @@ pub enum Change {
     Exited(Exit),
     /// A health check was made.
     Probed(Probe),
+    /// Its output does not come where it should.
+    OutputTrouble(Trouble),
     /// Its output was not shipped within the time that an end may wait for it.
     LogsOverdue,
     LogsShipped,

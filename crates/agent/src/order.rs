@@ -11,13 +11,14 @@ mod given;
 mod lifecycle;
 mod logs;
 mod read;
+mod size;
 #[cfg(test)]
 mod tests;
 mod volumes;
 
 pub use given::{Device, Link, Security, Sharing};
 pub use lifecycle::{Condition, Dependency, HealthCheck, RestartPolicy};
-pub use logs::AwsLogs;
+pub use logs::{Attributes, AwsLogs, FileLogs, Logs, Multiline, TAG_FIELDS};
 pub use read::{OrderError, Reader};
 pub use volumes::{Backing, MountPoint, Source, Volume, VolumesFrom};
 
@@ -127,7 +128,7 @@ pub struct ContainerOrder {
     /// Docker labels: kept for whoever asks for the container's metadata.
     pub labels: BTreeMap<String, String>,
     pub stop_timeout_s: i64,
-    pub logs: Option<AwsLogs>,
+    pub logs: Logs,
     pub depends_on: Vec<Dependency>,
     /// How long those that depend on its end or its health wait for that, from its start on.
     pub start_timeout_s: Option<i64>,
@@ -159,19 +160,4 @@ pub struct Tmpfs {
     pub size_bytes: u64,
     /// Mount options, without the size.
     pub options: Vec<String>,
-}
-
-/// Bytes of a size as Docker writes it: a number, with `b`, `k`, `m` or `g` behind it, and perhaps a `b` more.
-fn size(text: &str) -> Option<u64> {
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match lower[digits.len()..].trim_end_matches('b') {
-        "" => 0,
-        "k" | "ki" => 10,
-        "m" | "mi" => 20,
-        "g" | "gi" => 30,
-        _ => return None,
-    };
-    let number: u64 = digits.trim().parse().ok()?;
-    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
 }

@@ -32,8 +32,8 @@ pub use error::Error;
 pub use records::{Exit, Outcome};
 pub use signal::Signal;
 pub use spec::{
-    Backing, BindMount, ContainerId, ContainerSpec, Device, Dns, NetworkMode, OutputSpec, Overflow, PortMapping,
-    Protocol, Security, SharedGroup, Sharing, Tmpfs, Ulimit, Volume, VolumeMount, VolumeScope,
+    Backing, BindMount, ContainerId, ContainerSpec, Device, Dns, FileSpec, NetworkMode, OutputSpec, Overflow,
+    PortMapping, Protocol, Security, SharedGroup, Sharing, Tmpfs, Ulimit, Volume, VolumeMount, VolumeScope,
 };
 
 use std::time::{SystemTime, UNIX_EPOCH};

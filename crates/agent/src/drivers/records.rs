@@ -8,7 +8,8 @@
 //! | `begun` | shim | told to start | empty: from here on a container may exist |
 //! | `started.json` | shim | running | [`Started`] |
 //! | `exit.json` | shim | over | [`Exit`], synced |
-//! | `spool` | shim | running | output, see [`super::spool`] |
+//! | `spool` | shim | running | output that is shipped, see [`super::spool`] |
+//! | `<id>-json.log` and kin | shim | running | output that stays here, see [`crate::shim`] |
 //! | `wake` | agent | created | a FIFO into which the shim writes a byte when any of the above changed |
 //! | `rootfs`, `upper`, `work`, `lower` | agent | created | the overlay, see [`super::rootfs`] |
 //! | `hosts`, `hostname`, `resolv.conf` | agent | created | shown under `/etc` |
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{Durable, read_json, replace_json};
 use super::process::ProcessRef;
 use super::runtime::Runtime;
-use super::spec::{ContainerId, Overflow};
+use super::spec::{ContainerId, OutputSpec};
 
 pub(crate) const CONTAINER: &str = "container.json";
 pub(crate) const CONFIG: &str = "config.json";
@@ -45,8 +46,7 @@ pub(crate) struct ContainerRecord {
     pub runtime_root: String,
     /// Absolute under each cgroup mount, such as `/longshore/<id>`.
     pub cgroup: String,
-    pub spool_bytes_max: u64,
-    pub overflow: Overflow,
+    pub output: OutputSpec,
     /// Signal number.
     pub stop_signal: i32,
     /// Its end is not final: it is held as it is until it is started again or let go.

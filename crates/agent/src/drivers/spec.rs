@@ -370,18 +370,36 @@ pub struct Ulimit {
     pub hard: u64,
 }
 
-/// What happens to output that nobody has read yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutputSpec {
-    pub overflow: Overflow,
-    /// Room for output that waits for its reader.
-    pub bytes_max: u64,
+/// Where a container's output goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputSpec {
+    /// It waits for a reader, in a spool with room for so much.
+    Spool {
+        overflow: Overflow,
+        bytes_max: u64,
+    },
+    /// Into files beside the container.
+    File(FileSpec),
+    Nowhere,
 }
 
 impl Default for OutputSpec {
     fn default() -> Self {
-        Self { overflow: Overflow::Drop, bytes_max: SPOOL_BYTES_DEFAULT }
+        Self::Spool { overflow: Overflow::Drop, bytes_max: SPOOL_BYTES_DEFAULT }
     }
+}
+
+/// Files of output as Docker's `json-file` writes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSpec {
+    /// Of one file; none for no bound.
+    pub bytes_max: Option<u64>,
+    /// The one that is written to, and those before it.
+    pub files_max: u32,
+    /// Those before it.
+    pub compress: bool,
+    /// Beside each line.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Docker's log modes: when the room is full, the container waits, or new output is counted and dropped.

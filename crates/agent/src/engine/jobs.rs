@@ -4,7 +4,7 @@ use crate::backoff::Backoff;
 use crate::drivers::{ContainerId, Containers, Error, Executed, Exit as Ended, Outcome, Output, Signal};
 use crate::images::{Image, Images, Name, News, Owner};
 use crate::launch::{Launch, Linked, hostname};
-use crate::logs::{Shipper, open_stream};
+use crate::logs::{Destination, Shipper, Trouble, open_stream};
 use crate::machine::{At, Change, Event, Exit, Probe, Report};
 use crate::order::{AwsLogs, ContainerOrder, TaskOrder, id_of};
 use crate::saved::Saved;
@@ -178,7 +178,7 @@ impl Hands {
         };
         let spec = launch.spec();
         let opening = async {
-            match &subject.container().logs {
+            match subject.container().logs.aws() {
                 Some(logs) => open_stream(&online.aws, logs, &subject.stream(logs)).await,
                 None => Ok(()),
             }
@@ -186,10 +186,17 @@ impl Hands {
         let (created, opened) = tokio::join!(self.containers.create(&subject.id, &spec), opening);
         let created = created.map_err(|error| reason(&error))?;
         match opened {
-            Err(error) if !error.is_transient() => Err(format!("CannotStartContainerError: {error}")),
-            // What may pass is left to the shipper, which tries again.
-            _ => Ok(launch.bindings(&created.bindings)),
+            Err(error) if !error.is_transient() && subject.container().logs.aws().is_some_and(|logs| logs.blocking) => {
+                return Err(format!("CannotStartContainerError: {error}"));
+            }
+            // It is left to the shipper, which tries again, as Docker's driver does for who does not wait for it.
+            Err(error) => {
+                let trouble = Trouble::Waiting { why: error.to_string() };
+                self.report(subject.at.clone(), Change::OutputTrouble(trouble));
+            }
+            Ok(()) => {}
         }
+        Ok(launch.bindings(&created.bindings))
     }
 
     /// What is known of the containers that it links to; they run, since it waited for their start.
@@ -302,7 +309,10 @@ impl Hands {
         let (stream, producer) = (subject.stream(logs), subject.id.to_string());
         let note = self.saved.shipping(subject.order.id(), &producer);
         let output = |offset| self.containers.output(&subject.id, offset);
-        Shipper::open(online.aws.clone(), logs.clone(), stream, producer, note, output)
+        let (hands, at) = (self.clone(), subject.at.clone());
+        let tell = Box::new(move |trouble| hands.report(at.clone(), Change::OutputTrouble(trouble)));
+        let to = Destination { aws: online.aws.clone(), logs: logs.clone(), stream, producer, tell };
+        Shipper::open(to, note, output)
     }
 
     pub async fn ship(self, at: At, shipper: Shipper<Output>) {

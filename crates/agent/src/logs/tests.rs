@@ -1,7 +1,7 @@
-use super::ship::{Shipper, Source, open_stream};
+use super::ship::{Destination, Shipper, Source, Trouble, open_stream};
 use crate::drivers::Error;
 use crate::drivers::spool::{Record, Stream};
-use crate::order::AwsLogs;
+use crate::order::{AwsLogs, Multiline};
 use crate::testing::{Answer, Asked, Fake, bytes, document, refusal};
 use base::Timestamp;
 use parking_lot::Mutex;
@@ -9,12 +9,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A spool in memory: each record is one offset long. It ends when `over`.
 #[derive(Clone, Default)]
 struct Spool {
     records: Arc<Mutex<Vec<Record>>>,
     acknowledged: Arc<Mutex<u64>>,
+    /// There may be more: who reads on waits.
+    open: Arc<AtomicBool>,
 }
 
 struct Cursor {
@@ -42,6 +45,9 @@ impl Spool {
 impl Source for Cursor {
     async fn next(&mut self) -> Result<Option<Record>, Error> {
         let record = self.spool.records.lock().get(self.offset as usize).cloned();
+        if record.is_none() && !self.is_over() {
+            std::future::pending::<()>().await;
+        }
         self.offset += u64::from(record.is_some());
         Ok(record)
     }
@@ -53,6 +59,10 @@ impl Source for Cursor {
     fn acknowledge(&self, offset: u64) -> Result<(), Error> {
         *self.spool.acknowledged.lock() = offset;
         Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        !self.spool.open.load(Ordering::SeqCst)
     }
 }
 
@@ -109,9 +119,24 @@ fn options(create_group: bool) -> AwsLogs {
 }
 
 fn shipper(fake: &Fake, spool: &Spool, note: &Path) -> Shipper<Cursor> {
-    let (stream, producer) = ("s".to_owned(), "p".to_owned());
-    let open = |offset| spool.open(offset);
-    Shipper::open(fake.client(), options(true), stream, producer, note.to_owned(), open).expect("opened")
+    shipper_with(fake, spool, note, options(true), |_| {})
+}
+
+fn shipper_with(
+    fake: &Fake,
+    spool: &Spool,
+    note: &Path,
+    logs: AwsLogs,
+    tell: impl Fn(Trouble) + Send + Sync + 'static,
+) -> Shipper<Cursor> {
+    let (stream, producer, tell) = ("s".to_owned(), "p".to_owned(), Box::new(tell));
+    let to = Destination { aws: fake.client(), logs, stream, producer, tell };
+    Shipper::open(to, note.to_owned(), |offset| spool.open(offset)).expect("opened")
+}
+
+fn multiline(pattern: &str) -> AwsLogs {
+    let multiline = Some(Multiline { pattern: pattern.to_owned(), flush_interval_s: 5 });
+    AwsLogs { multiline, ..options(true) }
 }
 
 fn lines(numbers: std::ops::Range<usize>) -> Vec<String> {
@@ -199,4 +224,93 @@ async fn an_event_has_time_and_message() {
     let asked: Vec<Value> = fake.asked().into_iter().map(|asked| asked.input).collect();
     let event = json!({ "timestamp": 7, "message": "line 7" });
     assert_eq!(asked, [json!({ "logGroupName": "g", "logStreamName": "s", "logEvents": [event] })]);
+}
+
+#[tokio::test]
+async fn lines_up_to_a_match_are_one_event_also_over_kills() {
+    let (fake, logs) = fake(Logs { group: true, stream: true, ..Logs::default() }).await;
+    let (dir, spool) = (tempfile::tempdir().expect("temp dir"), Spool::default());
+    let note = dir.path().join("note");
+    spool.open.store(true, Ordering::SeqCst);
+    let mut said = 0;
+    // In each life four lines come, and the process is killed while the last one's event is begun.
+    for life in 0..8 {
+        let now = client::now();
+        let lines = (said..said + 4).map(|number| Record::Line {
+            at: now,
+            stream: Stream::Out,
+            bytes: format!("line {number}").into_bytes(),
+            partial: false,
+        });
+        spool.records.lock().extend(lines);
+        said += 4;
+        let shipping = shipper_with(&fake, &spool, &note, multiline("[05]$"), |_| {}).run();
+        tokio::select! {
+            done = shipping => panic!("the output is not over: {done:?}"),
+            () = crate::testing::until("its room is given back", || *spool.acknowledged.lock() == said) => {}
+        }
+        if life % 3 == 1 {
+            logs.lock().broken = 1;
+        }
+    }
+    spool.open.store(false, Ordering::SeqCst);
+    shipper_with(&fake, &spool, &note, multiline("[05]$"), |_| {}).run().await.expect("shipped");
+    let expect: Vec<String> = lines(0..said as usize)
+        .chunk_by(|_, line| !line.ends_with(['0', '5']))
+        .map(|event| event.iter().map(|line| format!("{line}\n")).collect())
+        .collect();
+    assert_eq!(logs.lock().messages, expect);
+}
+
+#[tokio::test]
+async fn an_event_that_nothing_ends_is_shipped_when_it_is_old() {
+    let (fake, logs) = fake(Logs { group: true, stream: true, ..Logs::default() }).await;
+    let (dir, spool) = (tempfile::tempdir().expect("temp dir"), Spool::default());
+    spool.open.store(true, Ordering::SeqCst);
+    // Its time is long ago.
+    spool.say(0..2);
+    let shipping = shipper_with(&fake, &spool, &dir.path().join("note"), multiline("^never"), |_| {}).run();
+    tokio::select! {
+        done = shipping => panic!("the output is not over: {done:?}"),
+        () = crate::testing::until("it is shipped", || !logs.lock().messages.is_empty()) => {}
+    }
+    assert_eq!(logs.lock().messages, ["line 0\nline 1\n"]);
+}
+
+#[tokio::test]
+async fn what_was_dropped_is_told_once_in_sum() {
+    let (fake, _) = fake(Logs { group: true, stream: true, ..Logs::default() }).await;
+    let (dir, spool) = (tempfile::tempdir().expect("temp dir"), Spool::default());
+    let dropped = || Record::Dropped { at: Timestamp::from_millis(0), records: 3, bytes: 40 };
+    spool.say(0..1);
+    spool.records.lock().extend([dropped(), dropped()]);
+    let told: Arc<Mutex<Vec<Trouble>>> = Arc::default();
+    let hears = told.clone();
+    let tell = move |trouble| hears.lock().push(trouble);
+    shipper_with(&fake, &spool, &dir.path().join("note"), options(true), tell).run().await.expect("shipped");
+    assert_eq!(*told.lock(), [Trouble::Dropped { lines: 6, bytes: 80 }]);
+}
+
+#[tokio::test]
+async fn output_waits_for_a_stream_while_its_container_runs() {
+    for (blocking, over, expect) in [(false, false, "waits"), (false, true, "lost"), (true, false, "lost")] {
+        let (fake, logs) = fake(Logs::default()).await;
+        let (dir, spool) = (tempfile::tempdir().expect("temp dir"), Spool::default());
+        spool.say(0..1);
+        spool.open.store(!over, Ordering::SeqCst);
+        let told: Arc<Mutex<Vec<Trouble>>> = Arc::default();
+        let (hears, note) = (told.clone(), dir.path().join("note"));
+        let to = AwsLogs { blocking, ..options(false) };
+        let shipping = shipper_with(&fake, &spool, &note, to, move |trouble| hears.lock().push(trouble)).run();
+        let shipping = tokio::spawn(shipping);
+        crate::testing::until("it is told", || !told.lock().is_empty()).await;
+        logs.lock().group = true;
+        match expect {
+            "waits" => crate::testing::until("it is shipped", || logs.lock().messages == lines(0..1)).await,
+            _ => assert!(logs.lock().messages.is_empty()),
+        }
+        let words = told.lock().iter().map(|trouble| format!("{trouble:?}")).collect::<String>();
+        assert!(words.starts_with(if expect == "waits" { "Waiting" } else { "Refused { events: 1" }), "{words}");
+        shipping.abort();
+    }
 }

@@ -169,6 +169,7 @@ impl Live {
     pub(super) fn container(&mut self, name: &str, change: Change, now: Timestamp) {
         let Some(index) = self.task.position(name) else { return };
         match change {
+            Change::OutputTrouble(trouble) => self.tell(index, now, |teller| teller.output_trouble(&trouble)),
             Change::LogsOverdue => self.raise_logs(index, Logs::Overdue),
             Change::LogsShipped => self.raise_logs(index, Logs::Shipped),
             Change::Released => self.task.containers[index].released = true,

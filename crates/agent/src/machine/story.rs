@@ -1,6 +1,7 @@
 //! What is told of a task beside its states: the entries of its story.
 
 use super::{Exit, Probe};
+use crate::logs::Trouble;
 use crate::order::Dependency;
 use crate::task::HealthStatus;
 use base::Timestamp;
@@ -107,6 +108,18 @@ impl Teller<'_> {
             signal: exit.signal.map(i64::from),
             out_of_memory: exit.out_of_memory.then_some(true),
             ..self.tell(kind, format!("{how}{reason}{more}"))
+        }
+    }
+
+    /// Its output does not come where it should.
+    pub fn output_trouble(self, trouble: &Trouble) -> TaskEvent {
+        match trouble {
+            Trouble::Dropped { lines, bytes } => {
+                let text = format!("{lines} lines ({bytes} bytes) so far: the buffer was full (max-buffer-size)");
+                TaskEvent { bytes: Some(bytes.cast_signed()), ..self.tell("OUTPUT_DROPPED", text) }
+            }
+            Trouble::Refused { events, why } => self.tell("OUTPUT_REFUSED", format!("{events} log events: {why}")),
+            Trouble::Waiting { why } => self.tell("OUTPUT_WAITS", why),
         }
     }
 

@@ -1,7 +1,8 @@
 //! From the agent protocol's task to an order.
 
+use super::size::binary_size;
 use super::{
-    AwsLogs, ContainerOrder, Network, Port, STOP_TIMEOUT_DEFAULT_S, TaskOrder, Tmpfs, Ulimit, given, lifecycle, volumes,
+    ContainerOrder, Logs, Network, Port, STOP_TIMEOUT_DEFAULT_S, TaskOrder, Tmpfs, Ulimit, given, lifecycle, volumes,
 };
 use crate::task::Desired;
 use wire::acs::{self, docker};
@@ -194,18 +195,8 @@ impl Reader {
         order.ulimits = host.ulimits.into_iter().flatten().map(ulimit).collect::<Result<_, _>>()?;
         order.tmpfs = host.tmpfs.into_iter().flatten().map(tmpfs).collect::<Result<_, _>>()?;
         order.sysctls = host.sysctls.unwrap_or_default();
-        order.logs = self.logs(host.log_config)?;
+        order.logs = host.log_config.map_or_else(|| Ok(Logs::default()), |config| Logs::read(config, &self.region))?;
         Ok(())
-    }
-
-    /// Without a log driver the output stays on the machine, as Docker's own default has it.
-    fn logs(&self, config: Option<docker::LogConfig>) -> Result<Option<AwsLogs>, String> {
-        let Some(config) = config else { return Ok(None) };
-        match config.r#type.as_deref().unwrap_or_default() {
-            "" => Ok(None),
-            "awslogs" => AwsLogs::read(&config.config.unwrap_or_default(), &self.region).map(Some),
-            other => Err(format!("the log driver {other} is not supported; use awslogs")),
-        }
     }
 }
 
@@ -302,7 +293,7 @@ fn ulimit(limit: docker::Ulimit) -> Result<Ulimit, String> {
 fn tmpfs((path, options): (String, String)) -> Result<Tmpfs, String> {
     let (sizes, options): (Vec<&str>, Vec<&str>) =
         options.split(',').filter(|option| !option.is_empty()).partition(|option| option.starts_with("size="));
-    let size_bytes = sizes.last().and_then(|option| super::size(option.trim_start_matches("size=")));
+    let size_bytes = sizes.last().and_then(|option| binary_size(option.trim_start_matches("size=")));
     let size_bytes = size_bytes.ok_or_else(|| format!("its tmpfs {path} needs a size, such as size=64m"))?;
     Ok(Tmpfs { path, size_bytes, options: options.into_iter().map(str::to_owned).collect() })
 }

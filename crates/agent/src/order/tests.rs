@@ -91,11 +91,26 @@ fn what_cannot_be_done_is_refused_by_name() {
     check(host(json!({ "NetworkMode": "awsvpc" })), "network mode awsvpc");
     check(host(json!({ "ExtraHosts": ["db"] })), "name:address");
     check(host(json!({ "Tmpfs": { "/tmp": "rw" } })), "needs a size");
-    check(log("fluentd", "mode", "blocking"), "log driver fluentd");
+    check(log("fluentd", "mode", "blocking"), "log driver fluentd is not supported");
+    check(host(json!({ "LogConfig": { "Type": "none", "Config": {} } })), "");
+    check(log("json-file", "max-size", "1m"), "unknown log opt 'awslogs-group' for json-file log driver");
+    for (name, value, expect) in [
+        ("max-size", "1m", ""),
+        ("max-size", "much", "must be a size"),
+        ("max-file", "0", "max-file cannot be less than 1"),
+        ("compress", "true", "compress cannot be true when"),
+        ("labels-regex", "(", "no regular expression"),
+        ("tag", "{{.Hostname}}", "may have {{.ID}}"),
+        ("mode", "fast", "logging mode not supported: fast"),
+    ] {
+        check(host(json!({ "LogConfig": { "Type": "json-file", "Config": { name: value } } })), expect);
+    }
     check(log("awslogs", "awslogs-region", "us-east-1"), "not this node's region");
-    check(log("awslogs", "awslogs-multiline-pattern", "^x"), "awslogs-multiline-pattern is not supported");
+    check(log("awslogs", "awslogs-multiline-pattern", "("), "could not parse multiline pattern");
+    check(log("awslogs", "awslogs-endpoint", "http://x"), "awslogs-endpoint is not supported");
+    check(log("awslogs", "awslogs-kind", "x"), "unknown log opt 'awslogs-kind' for awslogs log driver");
     check(log("awslogs", "max-buffer-size", "many"), "such as 10m");
-    check(log("awslogs", "awslogs-group", ""), "needs the option awslogs-group");
+    check(log("awslogs", "awslogs-group", ""), "must specify a value for log opt 'awslogs-group'");
 }
 
 #[test]
@@ -157,24 +172,6 @@ fn an_image_is_the_control_plane_s_own_when_that_says_so() {
     assert_eq!(at(""), (false, String::new()));
     let (own, refusal) = at("https://api.ecr.eu-west-1.amazonaws.com");
     assert!(!own && refusal.contains("is not the node's control plane"), "{refusal}");
-}
-
-#[test]
-fn sizes_are_read_as_docker_reads_them() {
-    fn check(text: &str, expect: Option<u64>) {
-        let options = [("awslogs-group", "g"), ("max-buffer-size", text)].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let bytes = AwsLogs::read(&options.into(), "eu-west-1").map(|logs| logs.buffer_bytes).ok();
-        assert_eq!(bytes, expect, "{text}");
-    }
-    check("10m", Some(10 << 20));
-    check("25MB", Some(25 << 20));
-    check("1g", Some(1 << 30));
-    check("4096", Some(4096));
-    check("5 k", Some(5 << 10));
-    check("", None);
-    check("0", None);
-    check("99999999999999999999g", None);
-    check("-1m", None);
 }
 
 #[test]

@@ -14,9 +14,11 @@ const RESERVED_PORTS: [&str; 5] = ["22", "2375", "2376", "51678", "51679"];
 /// Docker Engine API versions whose container configuration is read in full.
 const DOCKER_API_MINORS: std::ops::RangeInclusive<u32> = 17..=25;
 /// What really works here, by the names that task definitions require.
-const CAPABILITIES: [&str; 12] = [
+const CAPABILITIES: [&str; 14] = [
     "com.amazonaws.ecs.capability.ecr-auth",
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    "com.amazonaws.ecs.capability.logging-driver.json-file",
+    "com.amazonaws.ecs.capability.logging-driver.none",
     "com.amazonaws.ecs.capability.privileged-container",
     "ecs.capability.container-health-check",
     "ecs.capability.container-ordering",

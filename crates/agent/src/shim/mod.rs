@@ -1,16 +1,18 @@
 //! The shim: one small single-threaded process per container, our own binary re-executed.
 //!
-//! It starts the container through the OCI runtime, is its parent, copies its output into the spool and
-//! records how it ended; the agent may die, be upgraded and come back meanwhile. It knows nothing but its
+//! It starts the container through the OCI runtime, is its parent, copies its output into the spool or a
+//! file and records how it ended; the agent may die, be upgraded and come back meanwhile. It knows nothing but its
 //! container's directory (the files are listed in [`crate::drivers::records`]), reads the word to start from
 //! standard input, and says "something changed" by a byte in the directory's FIFO. A shim that finds that an
 //! earlier one began clears up after it: the container is killed and recorded as lost.
 //!
 //! To keep it small it must be entered before any other thread or runtime is started.
 
+mod json_file;
 mod lines;
 mod pump;
 mod run;
+mod sink;
 mod stdio;
 
 use std::fs::{self, File};

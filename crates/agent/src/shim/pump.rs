@@ -1,4 +1,4 @@
-//! Copying a container's output from its pipes into the spool until the container has ended.
+//! Copying a container's output from its pipes into its sink until the container has ended.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,8 +9,9 @@ use rustix::io::Errno;
 
 use super::Shim;
 use super::lines::Lines;
+use super::sink::Sink;
 use crate::drivers::now;
-use crate::drivers::spool::{READ_BYTES_MAX, Stream, Writer};
+use crate::drivers::spool::{READ_BYTES_MAX, Stream};
 
 /// How often a full spool is looked at again: 20 ms.
 const FULL_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
@@ -26,7 +27,7 @@ struct Source {
 
 pub(super) struct Pump<'a> {
     sources: Vec<Source>,
-    spool: Writer,
+    sink: Sink,
     shim: &'a Shim,
     buffer: Vec<u8>,
     linger: Timespec,
@@ -34,21 +35,21 @@ pub(super) struct Pump<'a> {
 
 impl<'a> Pump<'a> {
     /// `pipes` are the reading ends of the container's output.
-    pub(super) fn new(pipes: Vec<(Stream, OwnedFd)>, spool: Writer, shim: &'a Shim) -> io::Result<Self> {
+    pub(super) fn new(pipes: Vec<(Stream, OwnedFd)>, sink: Sink, shim: &'a Shim) -> io::Result<Self> {
         for (_, pipe) in &pipes {
             fcntl_setfl(pipe, OFlags::NONBLOCK)?;
         }
         let source = |(stream, pipe)| Source { stream, pipe: Some(pipe), lines: Lines::default() };
         let sources = pipes.into_iter().map(source).collect();
-        Ok(Self { sources, spool, shim, buffer: vec![0; READ_BYTES_MAX], linger: LINGER })
+        Ok(Self { sources, sink, shim, buffer: vec![0; READ_BYTES_MAX], linger: LINGER })
     }
 
-    /// Returns when `container` (a pidfd) has ended and all it said is in the spool.
+    /// Returns when `container` (a pidfd) has ended and all it said is in the sink.
     pub(super) fn run(mut self, container: &OwnedFd) -> io::Result<()> {
         while !self.wait(Some(container))? {
             self.copy()?;
         }
-        self.spool.last_words();
+        self.sink.last_words();
         while self.sources.iter().any(|source| source.pipe.is_some()) {
             if !self.copy()? && self.wait(None)? {
                 break;
@@ -56,10 +57,10 @@ impl<'a> Pump<'a> {
         }
         for source in &mut self.sources {
             if let Some(rest) = source.lines.finish() {
-                self.spool.push(now(), source.stream, &rest, false)?;
+                self.sink.push_rest(now(), source.stream, &rest)?;
             }
         }
-        self.spool.finish(now())?;
+        self.sink.finish(now())?;
         self.shim.wake_agent();
         Ok(())
     }
@@ -67,7 +68,7 @@ impl<'a> Pump<'a> {
     /// Waits for output. True when there will be none: the container has ended, or, without one to watch, all
     /// pipes have, or nothing came for [`LINGER`].
     fn wait(&mut self, container: Option<&OwnedFd>) -> io::Result<bool> {
-        let full = container.is_some() && !self.spool.accepts_more()?;
+        let full = container.is_some() && !self.sink.accepts_more()?;
         let open = self.sources.iter().filter_map(|source| source.pipe.as_ref()).filter(|_| !full);
         let watched = container.into_iter().chain(open);
         let mut polled: Vec<PollFd<'_>> =
@@ -90,7 +91,7 @@ impl<'a> Pump<'a> {
     fn copy(&mut self) -> io::Result<bool> {
         let mut any = false;
         for source in &mut self.sources {
-            if !self.spool.accepts_more()? {
+            if !self.sink.accepts_more()? {
                 break;
             }
             let Some(pipe) = &source.pipe else { continue };
@@ -98,16 +99,15 @@ impl<'a> Pump<'a> {
                 // A terminal that nobody has open any more says EIO.
                 Ok(0) | Err(Errno::IO) => source.pipe = None,
                 Ok(count) => {
-                    let (at, stream, spool) = (now(), source.stream, &mut self.spool);
-                    source.lines.feed(&self.buffer[..count], |line, partial| spool.push(at, stream, line, partial))?;
+                    let (at, stream, sink) = (now(), source.stream, &mut self.sink);
+                    source.lines.feed(&self.buffer[..count], |line, partial| sink.push(at, stream, line, partial))?;
                     any = true;
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        if any {
-            self.spool.flush();
+        if any && self.sink.flush() {
             self.shim.wake_agent();
         }
         Ok(any)
@@ -125,15 +125,15 @@ mod tests {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
     use super::*;
-    use crate::drivers::spool::Reader;
+    use crate::drivers::spool::{Reader, Writer};
     use crate::drivers::{Overflow, records};
 
     /// A shim in `dir` whose record says what does not matter here.
     fn shim(dir: &Path) -> Shim {
         let runtime = serde_json::json!({ "name": "", "version": "", "path": "", "hides_hybrid_mount": false });
         let record = serde_json::json!({
-            "id": "c", "runtime": runtime, "runtime_root": "", "cgroup": "", "spool_bytes_max": 1,
-            "overflow": "drop", "stop_signal": 15, "keep_filter": null,
+            "id": "c", "runtime": runtime, "runtime_root": "", "cgroup": "",
+            "output": "Nowhere", "stop_signal": 15, "keep_filter": null,
         });
         let record = serde_json::from_value(record).expect("a record");
         let (_, wake) = pipe().expect("pipe");
@@ -158,7 +158,7 @@ mod tests {
             let (mut child, handle) = ended();
             let [out, err] = pipes;
             let pipes = vec![(Stream::Out, out), (Stream::Err, err)];
-            let mut pump = Pump::new(pipes, spool, &shim).expect("pump");
+            let mut pump = Pump::new(pipes, Sink::Spool(spool), &shim).expect("pump");
             pump.linger = linger;
             pump.run(&handle).expect("run");
             child.wait().expect("reap");

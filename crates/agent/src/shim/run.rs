@@ -11,12 +11,12 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 
 use super::Shim;
 use super::pump::Pump;
+use super::sink::Sink;
 use super::stdio::{self, Console, Ours, Theirs};
 use crate::drivers::cgroup;
 use crate::drivers::process::ProcessRef;
-use crate::drivers::records::{Exit, Outcome, RUNTIME_LOG, SPOOL, Started};
+use crate::drivers::records::{Exit, Outcome, RUNTIME_LOG, Started};
 use crate::drivers::runtime::complaint;
-use crate::drivers::spool::Writer;
 use crate::drivers::{filter, now};
 
 /// Where the runtime writes the process id of the container's first process.
@@ -41,10 +41,9 @@ impl Shim {
     fn start(&self) -> Result<(Pump<'_>, Ours), String> {
         let cannot = |error: io::Error| format!("could not make room for the container's output: {error}");
         let (ours, theirs) = stdio::pair(&self.record, &self.dir).map_err(cannot)?;
-        let path = self.dir.join(SPOOL);
-        let spool = Writer::open(&path, self.record.spool_bytes_max, self.record.overflow).map_err(cannot)?;
+        let sink = Sink::open(&self.dir, &self.record).map_err(cannot)?;
         let mut ours = self.call_runtime(theirs)?.map_or(ours, Ours::with_terminal);
-        let pump = Pump::new(std::mem::take(&mut ours.outputs), spool, self).map_err(cannot)?;
+        let pump = Pump::new(std::mem::take(&mut ours.outputs), sink, self).map_err(cannot)?;
         Ok((pump, ours))
     }
 

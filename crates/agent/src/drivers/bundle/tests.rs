@@ -56,7 +56,7 @@ fn full() -> ContainerSpec {
         terminal: true,
         init: true,
         sysctls: BTreeMap::from([("net.core.somaxconn".to_owned(), "512".to_owned())]),
-        output: crate::drivers::OutputSpec { overflow: Overflow::Block, bytes_max: 1 },
+        output: crate::drivers::OutputSpec::Spool { overflow: Overflow::Block, bytes_max: 1 },
         ..ContainerSpec::default()
     }
 }
@@ -183,4 +183,20 @@ fn ulimits_are_checked() {
     }
     check("nofiles", 1, 1, "no limit is named \"nofiles\"");
     check("nproc", 2, 1, "the soft limit of nproc is above the hard limit");
+}
+
+#[test]
+fn a_zero_byte_is_refused_wherever_it_is() {
+    let text = || "a\0b".to_owned();
+    for (spec, field) in [
+        (ContainerSpec { args: vec!["true".into(), text()], ..full() }, "command"),
+        (ContainerSpec { env: BTreeMap::from([("A".to_owned(), text())]), ..full() }, "environment"),
+        (ContainerSpec { env: BTreeMap::from([(text(), "1".to_owned())]), ..full() }, "environment"),
+        (ContainerSpec { cwd: text(), ..full() }, "workingDirectory"),
+        (ContainerSpec { hostname: text(), env: BTreeMap::from([("HOSTNAME".into(), "a".into())]), ..full() }, "configuration"),
+        (ContainerSpec { sysctls: BTreeMap::from([(text(), "1".to_owned())]), ..full() }, "configuration"),
+    ] {
+        let refused = config(&spec, &host(Layout::Unified, None)).expect_err("refused").to_string();
+        assert_eq!(refused, format!("{field} is not valid: it has a zero byte"));
+    }
 }

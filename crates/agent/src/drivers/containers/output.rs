@@ -66,6 +66,11 @@ impl Output {
         done.map_err(Error::io("acknowledge the container's output"))
     }
 
+    /// True when the container has ended, and writes no more.
+    pub fn is_over(&self) -> bool {
+        matches!(*self.status.borrow(), Status::Exited(_))
+    }
+
     fn read_next(&mut self) -> std::io::Result<Option<Record>> {
         if self.reader.is_none() {
             self.reader = match Reader::open(&self.path, self.offset) {

@@ -25,7 +25,7 @@ fn numbers(records: &[Record]) -> Vec<u64> {
 async fn a_blocking_container_waits_for_its_reader_and_loses_nothing() {
     let node = Node::new();
     let containers = node.open();
-    let output = OutputSpec { overflow: Overflow::Block, bytes_max: 1 };
+    let output = OutputSpec::Spool { overflow: Overflow::Block, bytes_max: 1 };
     let name = id("blocking");
     containers.create(&name, &ContainerSpec { output, ..node.shell(MANY) }).await.expect("create");
     containers.start(&name).await.expect("start");
@@ -47,7 +47,7 @@ async fn a_blocking_container_waits_for_its_reader_and_loses_nothing() {
 async fn a_container_that_must_not_wait_ends_unread_and_what_is_missing_is_counted() {
     let node = Node::new();
     let containers = node.open();
-    let output = OutputSpec { overflow: Overflow::Drop, bytes_max: 1 };
+    let output = OutputSpec::Spool { overflow: Overflow::Drop, bytes_max: 1 };
     let name = id("dropping");
     containers.create(&name, &ContainerSpec { output, ..node.shell(MANY) }).await.expect("create");
     containers.start(&name).await.expect("start");
