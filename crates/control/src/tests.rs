@@ -22,7 +22,8 @@ fn definition() -> TaskDefinition {
             "name": "app",
             "image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/web:1",
             "command": ["serve"],
-            "environment": [{ "name": "A", "value": "1" }, { "name": "B", "value": "2" }],
+            // The later of two of one name holds, as on ECS.
+            "environment": [{ "name": "A", "value": "0" }, { "name": "A", "value": "1" }, { "name": "B", "value": "2" }],
             "user": "nobody",
             "stopTimeout": 5,
             "logConfiguration": { "logDriver": "awslogs", "options": { "awslogs-group": "/web", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p" } },

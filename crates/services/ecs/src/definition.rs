@@ -7,6 +7,7 @@ mod capability;
 mod container;
 mod fargate;
 pub(crate) mod host;
+mod image;
 mod lifecycle;
 pub(crate) mod limits;
 mod links;
@@ -19,7 +20,7 @@ mod volumes;
 
 use crate::errors::{DefinitionError, EcsError};
 use crate::names::{NAME_CHARS_MAX, is_plain};
-use crate::{roles, supported};
+use crate::{roles, supported, zero};
 use limits::{CONTAINERS_MAX, DEFINITION_BYTES_MAX};
 use state::{ContainerSpec, Needs, NetworkMode, TaskSpec};
 use std::collections::BTreeSet;
@@ -71,6 +72,7 @@ pub(crate) struct Place<'a> {
 pub(crate) fn normalise(input: RegisterTaskDefinitionRequest, place: Place) -> Result<Normal, EcsError> {
     supported::only(&input, &SUPPORTED, "")?;
     check_family(&input.family)?;
+    zero::refuse(&input, "")?;
     let spec = TaskSpec {
         network_mode: network_mode(input.network_mode.as_deref()),
         cpu: cpu_units(input.cpu.as_deref())?,
@@ -86,6 +88,7 @@ pub(crate) fn normalise(input: RegisterTaskDefinitionRequest, place: Place) -> R
     let shared = Shared { pid: input.pid_mode, ipc: input.ipc_mode, platform, constraints, volumes };
     let machine = runtime::Task { network: spec.network_mode, ipc_of_host: shared.ipc.as_deref() == Some("host") };
     let (definitions, containers) = containers(input.container_definitions, &spec, machine)?;
+    ports::check_names(&definitions)?;
     links::check(&definitions, spec.network_mode)?;
     lifecycle::check_order(&definitions)?;
     volumes::check_uses(&definitions, &shared.volumes)?;

@@ -102,6 +102,9 @@ pub enum EcsError {
     #[error("The specified task definition does not exist. Specify a valid account, family, revision and try again.")]
     DefinitionToDeregister,
 
+    #[error("'{0}' has a zero byte, which ends a text. Leave it out and try again.")]
+    ZeroByte(String),
+
     // What Longshore does not do yet
     #[error("Longshore does not support '{0}' yet. Leave it out and try again.")]
     FieldNotSupported(String),
@@ -227,6 +230,7 @@ impl EcsError {
             | Self::RevisionInvalid(_)
             | Self::DefinitionToDeregister
             | Self::FieldNotSupported(_)
+            | Self::ZeroByte(_)
             | Self::TaskRole { .. }
             | Self::InstanceInactive => "ClientException",
             _ => "InvalidParameterException",

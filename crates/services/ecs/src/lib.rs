@@ -9,7 +9,7 @@
 //! | `attributes` | attributes that users give container instances |
 //! | `cluster_settings` | what clusters are set to |
 //! | `settings` | account settings: what there is to choose, and what holds for whom |
-//! | `supported` | the refusal of what means nothing here yet |
+//! | `supported`, `zero` | the refusal of what means nothing here yet, and of zero bytes |
 //! | `reports` | agents' reports in plan's words |
 //! | `show`, `tags`, `tagged`, `paging` | rows as the API shows them |
 //!
@@ -32,6 +32,7 @@ mod show;
 mod supported;
 mod tagged;
 mod tags;
+mod zero;
 
 pub mod create_cluster;
 pub mod delete_account_setting;

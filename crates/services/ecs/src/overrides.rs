@@ -3,7 +3,7 @@
 use crate::definition::limits::MEMORY_MIB_MIN;
 use crate::definition::{cpu_units, memory_mib};
 use crate::errors::EcsError;
-use crate::{roles, supported};
+use crate::{roles, supported, zero};
 use plan::reservation;
 use state::{ContainerSpec, LastStatus, TaskContainer, TaskSpec};
 use std::collections::BTreeSet;
@@ -63,6 +63,7 @@ pub(crate) fn launch(account: &str, spec: &TaskSpec, given: Option<TaskOverride>
 
 fn check(given: &TaskOverride, spec: &TaskSpec) -> Result<(), EcsError> {
     supported::only(given, &SUPPORTED, "overrides.")?;
+    zero::refuse(given, "overrides.")?;
     let text = serde_json::to_string(given).map_err(|error| EcsError::Stored(error.to_string()))?;
     if text.chars().count() > OVERRIDES_CHARS_MAX {
         return Err(EcsError::Long { what: "overrides", most: OVERRIDES_CHARS_MAX });

@@ -1,7 +1,7 @@
 //! One container definition.
 
 use super::limits::MEMORY_MIB_MIN;
-use super::{lifecycle, logs, ports, runtime};
+use super::{image, lifecycle, logs, ports, runtime};
 use crate::errors::{DefinitionError, EcsError};
 use crate::names::{NAME_CHARS_MAX, is_plain};
 use crate::supported;
@@ -61,6 +61,7 @@ pub(super) fn normalise(
     let name = name(given.name.as_deref())?;
     let image = given.image.clone().filter(|image| !image.is_empty());
     let image = image.ok_or(DefinitionError::ImageEmpty)?;
+    image::check(&image)?;
     check_environment(&name, &given)?;
     runtime::check(&name, &path, &given, machine)?;
     let (memory_mib, memory_reservation_mib) = memory(&name, &given, task)?;

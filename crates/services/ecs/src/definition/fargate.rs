@@ -1,6 +1,6 @@
 //! What requiring FARGATE asks of a definition. Such tasks are registered, not run, here.
 
-use super::limits::{START_TIMEOUT_SECS_MAX, STOP_TIMEOUT_SECS_MAX};
+use super::limits::FARGATE_TIMEOUT_SECS;
 use super::{Shared, logs, volumes};
 use crate::errors::DefinitionError;
 use state::{NetworkMode, TaskSpec};
@@ -43,11 +43,12 @@ pub(super) fn check(
     if !has_size(cpu, memory) {
         return Err(DefinitionError::FargateSize);
     }
-    if definitions.iter().any(|container| container.stop_timeout.is_some_and(|secs| secs > STOP_TIMEOUT_SECS_MAX)) {
-        return Err(DefinitionError::FargateStopTimeout);
-    }
-    if definitions.iter().any(|container| container.start_timeout.is_some_and(|secs| secs > START_TIMEOUT_SECS_MAX)) {
-        return Err(DefinitionError::FargateStartTimeout);
+    for container in definitions {
+        for (member, secs) in [("stopTimeout", container.stop_timeout), ("startTimeout", container.start_timeout)] {
+            if secs.is_some_and(|secs| !FARGATE_TIMEOUT_SECS.contains(&secs)) {
+                return Err(DefinitionError::FargateTimeout { member });
+            }
+        }
     }
     if spec.containers.iter().filter_map(|container| container.awslogs.as_ref()).any(|log| log.stream_prefix.is_none())
     {

@@ -17,8 +17,11 @@ pub const MEMORY_MIB_MIN: i32 = 6;
 /// Characters of a port mapping's name (Amazon ECS API reference, PortMapping).
 pub const PORT_NAME_CHARS_MAX: usize = 64;
 
-/// Seconds that a Fargate container may take to stop (Amazon ECS API reference, ContainerDefinition).
-pub const STOP_TIMEOUT_SECS_MAX: i32 = 120;
+/// Characters of an image's name and tag (Amazon ECS API reference, ContainerDefinition).
+pub const IMAGE_CHARS_MAX: usize = 255;
+
+/// Seconds that a Fargate container may take to stop, and be waited for (Amazon ECS API reference, ContainerDefinition).
+pub const FARGATE_TIMEOUT_SECS: RangeInclusive<i32> = 2..=120;
 
 /// Characters of a host name that Linux takes (sethostname(2)), and of a domain name (RFC 1035, 2.3.4).
 pub const HOSTNAME_CHARS_MAX: usize = 64;
@@ -29,9 +32,6 @@ pub const SWAPPINESS_MAX: i32 = 100;
 
 /// Port ranges of a container (Amazon ECS API reference, PortMapping).
 pub const PORT_RANGES_MAX: usize = 100;
-
-/// Seconds that a Fargate container may be waited for (Amazon ECS API reference, ContainerDefinition).
-pub const START_TIMEOUT_SECS_MAX: i32 = 120;
 
 /// Seconds between health checks, seconds that one may take, failures in a row, and seconds during which failures do
 /// not count (Amazon ECS API reference, HealthCheck).

@@ -5,7 +5,7 @@ use crate::errors::{DefinitionError, EcsError};
 use crate::supported;
 use state::{ContainerSpec, NetworkMode, PortMapping, PortProtocol};
 use std::collections::{BTreeMap, BTreeSet};
-use wire::types::ecs::PortMapping as Given;
+use wire::types::ecs::{ContainerDefinition, PortMapping as Given};
 
 /// Members of a port mapping that mean something here.
 const SUPPORTED: [&str; 5] = ["containerPort", "containerPortRange", "hostPort", "protocol", "name"];
@@ -133,6 +133,18 @@ fn check_protocols(container: &str, ports: &[PortMapping]) -> Result<(), EcsErro
         if *protocols.entry(port.container_port).or_insert(port.protocol) != port.protocol {
             let (container, port) = (container.to_owned(), port.container_port);
             return Err(DefinitionError::PortProtocols { container, port }.into());
+        }
+    }
+    Ok(())
+}
+
+/// A service means a port by its name alone, whichever container's it is.
+pub(super) fn check_names(containers: &[ContainerDefinition]) -> Result<(), EcsError> {
+    let mappings = containers.iter().flat_map(|container| container.port_mappings.iter().flatten());
+    let mut seen = BTreeSet::new();
+    for name in mappings.filter_map(|mapping| mapping.name.as_ref()).filter(|name| !name.is_empty()) {
+        if !seen.insert(name) {
+            return Err(DefinitionError::PortNameTwice(name.clone()).into());
         }
     }
     Ok(())

@@ -148,6 +148,8 @@ fn tasks_and_containers_that_cannot_be_are_refused() {
         (none.clone(), json!({ "name": "a b" })),
         (none.clone(), json!({ "name": "x".repeat(256) })),
         (none.clone(), json!({ "image": "" })),
+        (none.clone(), json!({ "image": "a b" })),
+        (none.clone(), json!({ "image": "x".repeat(256) })),
         (none.clone(), json!({ "memory": null })),
         (none.clone(), json!({ "memory": 5 })),
         (none.clone(), json!({ "memoryReservation": 64 })),
@@ -159,12 +161,21 @@ fn tasks_and_containers_that_cannot_be_are_refused() {
         (json!({ "cpu": "256" }), json!({ "cpu": 257 })),
         (json!({ "memory": "32" }), none.clone()),
         (json!({ "taskRoleArn": "arn:aws:s3:::role" }), none.clone()),
+        (json!({ "executionRoleArn": "not a role" }), none.clone()),
+        (none.clone(), json!({ "command": ["a", "a\0b"] })),
+        (none.clone(), json!({ "entryPoint": ["\0"] })),
+        (none.clone(), json!({ "environment": [{ "name": "A", "value": "secret\0" }] })),
+        (none.clone(), json!({ "workingDirectory": "/tmp\0/x" })),
+        (none.clone(), json!({ "healthCheck": { "command": ["CMD-SHELL", "true\0"] } })),
+        (none.clone(), json!({ "dockerLabels": { "a\0": "b" } })),
     ]));
 }
 
 #[test]
 fn ports_and_logs_that_cannot_be_are_refused() {
     let port = |mapping: Value| json!({ "portMappings": [mapping] });
+    let web = port(json!({ "containerPort": 80, "name": "web" }));
+    let named = |name: &str| laid_over(json!({ "name": name, "image": "i", "memory": 8 }), &web);
     let none = json!({});
     assert_snapshot!(refusals(vec![
         (none.clone(), port(json!({ "hostPort": 80 }))),
@@ -173,6 +184,11 @@ fn ports_and_logs_that_cannot_be_are_refused() {
         (none.clone(), port(json!({ "containerPort": 80, "hostPort": -1 }))),
         (none.clone(), port(json!({ "containerPort": 80, "name": "-a" }))),
         (none.clone(), port(json!({ "containerPort": 80, "appProtocol": "http" }))),
+        (
+            none.clone(),
+            json!({ "portMappings": [{ "containerPort": 80, "name": "a" }, { "containerPort": 81, "name": "a" }] }),
+        ),
+        (json!({ "containerDefinitions": [named("b"), named("c")] }), none.clone()),
         (none.clone(), port(json!({ "containerPortRange": "80" }))),
         (none.clone(), port(json!({ "containerPortRange": "90-80" }))),
         (none.clone(), port(json!({ "containerPortRange": "80-65536" }))),
@@ -226,6 +242,9 @@ fn launch_types_that_do_not_fit_and_what_is_not_supported_are_refused() {
         (fargate(json!({ "cpu": "256" })), none.clone()),
         (fargate(json!({ "cpu": "256", "memory": "1536" })), none.clone()),
         (fargate(sized.clone()), json!({ "stopTimeout": 121 })),
+        (fargate(sized.clone()), json!({ "stopTimeout": 1 })),
+        (fargate(sized.clone()), json!({ "startTimeout": 121 })),
+        (fargate(sized.clone()), json!({ "startTimeout": 1 })),
         (fargate(sized), awslogs_with(none.clone())),
         (json!({ "networkMode": "awsvpc", "requiresCompatibilities": ["EXTERNAL"] }), none.clone()),
         (json!({ "requiresCompatibilities": ["MANAGED_INSTANCES"] }), none.clone()),

@@ -1,8 +1,8 @@
 //! What RegisterTaskDefinition refuses. All of it is a ClientException.
 
 use crate::definition::limits::{
-    CONTAINERS_MAX, CPU_UNITS, DEFINITION_BYTES_MAX, PORT_NAME_CHARS_MAX, PORT_RANGES_MAX, START_TIMEOUT_SECS_MAX,
-    STOP_TIMEOUT_SECS_MAX,
+    CONTAINERS_MAX, CPU_UNITS, DEFINITION_BYTES_MAX, FARGATE_TIMEOUT_SECS, IMAGE_CHARS_MAX, PORT_NAME_CHARS_MAX,
+    PORT_RANGES_MAX,
 };
 use crate::names::NAME_CHARS_MAX;
 
@@ -55,6 +55,10 @@ pub enum DefinitionError {
     NameCharacters,
     #[error("Container.image should not be null or empty.")]
     ImageEmpty,
+    #[error("Container.image should be {IMAGE_CHARS_MAX} characters or less")]
+    ImageLong,
+    #[error("Container.image contains invalid characters.")]
+    ImageCharacters,
     #[error("Invalid 'environment' setting for container '{0}'. Give every variable a name.")]
     EnvironmentName(String),
     #[error("Invalid setting for container '{0}'. At least one of 'memory' or 'memoryReservation' must be specified.")]
@@ -88,6 +92,8 @@ pub enum DefinitionError {
         "Port mapping name '{0}' is not valid. Use up to {PORT_NAME_CHARS_MAX} lower-case letters, digits, underscores and hyphens, the first not a hyphen."
     )]
     PortName(String),
+    #[error("Port mapping name '{0}' is there twice. Port mapping names must be unique within a task definition.")]
+    PortNameTwice(String),
     #[error("Invalid 'containerPort' setting for container '{container}'. Port {port} can have one protocol.")]
     PortProtocols { container: String, port: u16 },
     #[error(
@@ -167,10 +173,12 @@ pub enum DefinitionError {
     FargateSizeMissing(&'static str),
     #[error("No Fargate configuration exists for given values.")]
     FargateSize,
-    #[error("Fargate supports a 'stopTimeout' of at most {STOP_TIMEOUT_SECS_MAX} seconds.")]
-    FargateStopTimeout,
-    #[error("Fargate supports a 'startTimeout' of at most {START_TIMEOUT_SECS_MAX} seconds.")]
-    FargateStartTimeout,
+    #[error(
+        "Fargate supports a '{member}' of {} to {} seconds.",
+        FARGATE_TIMEOUT_SECS.start(),
+        FARGATE_TIMEOUT_SECS.end()
+    )]
+    FargateTimeout { member: &'static str },
     #[error("Fargate compatible task definitions do not support {0}.")]
     FargateMember(&'static str),
     #[error("Fargate requires that the 'privileged' setting be 'false'.")]

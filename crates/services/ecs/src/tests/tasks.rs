@@ -119,6 +119,8 @@ async fn what_run_task_does_not_do_is_refused() {
         json!({ "overrides": { "containerOverrides": [{ "name": "app" }, { "name": "app" }] } }),
         app(json!({ "environmentFiles": [{ "value": "v", "type": "s3" }] })),
         app(json!({ "command": ["x".repeat(8192)] })),
+        app(json!({ "command": ["a\0b"] })),
+        app(json!({ "environment": [{ "name": "A", "value": "secret\0" }] })),
         app(json!({ "memory": 5 })),
         app(json!({ "memoryReservation": 128 })),
         json!({ "overrides": { "taskRoleArn": "arn:aws:iam::000000000000:user/u" } }),
