@@ -130,8 +130,12 @@ impl Session {
 
     fn orders(&mut self, view: &View, now: Timestamp, names: &mut Names, effects: &mut Vec<Effect>) {
         let (mut orders, mut tasks) = (Vec::new(), Vec::new());
-        for task in self.tasks(view) {
-            let Some(order) = wanted(task).filter(|order| !self.sent.contains_key(order)) else { continue };
+        let Node { account, region, cluster, instance } = &self.node;
+        for task in view.by(TASKS::ORDERED_BY_INSTANCE, &key![account, region, cluster, instance]) {
+            let order = Order { task: task.id.clone(), desired: task.desired };
+            if self.sent.contains_key(&order) {
+                continue;
+            }
             match payload::task(view, task, order.desired, &self.registry) {
                 Ok(message) => {
                     tasks.push(message);
@@ -253,16 +257,6 @@ impl Session {
             ),
         }
     }
-}
-
-/// The order that the node has not acknowledged yet, if there is one.
-fn wanted(task: &Task) -> Option<Order> {
-    let acknowledged = match task.desired {
-        DesiredStatus::Running => task.delivery.run_acknowledged,
-        DesiredStatus::Stopped => task.delivery.stop_acknowledged,
-    };
-    let open = task.holds_resources() && !acknowledged;
-    open.then(|| Order { task: task.id.clone(), desired: task.desired })
 }
 
 fn send(message: impl Into<Frame>) -> Effect {

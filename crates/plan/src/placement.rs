@@ -6,17 +6,17 @@
 //! the one whose id sorts first: the same rows always give the same answer.
 
 use crate::query::{Facts, Query};
-use crate::reservation::{add, fixed_ports, remaining, used};
-use state::{ContainerInstance, InstanceStatus, Resources, Task};
+use crate::reservation::{add, remaining};
+use state::{ContainerInstance, Held, InstanceStatus, Resources};
 
 /// Reserved host ports of one container instance (Amazon ECS API reference, PortMapping).
 pub const RESERVED_PORTS_MAX: usize = 100;
 
-/// A container instance and the tasks on it; stopped ones take no room.
+/// A container instance and what the tasks on it hold.
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
     pub instance: &'a ContainerInstance,
-    pub tasks: Vec<&'a Task>,
+    pub held: Held,
 }
 
 /// `count` tasks, each in need of `demand`.
@@ -91,7 +91,7 @@ pub struct NoInstances;
 ///
 /// # Errors
 /// [`NoInstances`] when no candidate is ACTIVE.
-pub fn place<'a>(candidates: &[Candidate<'a>], request: &Request<'a>) -> Result<Placement, NoInstances> {
+pub fn place<'a>(candidates: &'a [Candidate<'a>], request: &Request<'a>) -> Result<Placement, NoInstances> {
     let active = candidates.iter().filter(|candidate| candidate.instance.status == InstanceStatus::Active);
     let mut nodes: Vec<Node> = active.map(|candidate| Node::new(candidate, &request.wants)).collect();
     if nodes.is_empty() {
@@ -117,15 +117,15 @@ pub fn place<'a>(candidates: &[Candidate<'a>], request: &Request<'a>) -> Result<
 }
 
 /// Why `candidate` cannot take one task, wherever it would be placed otherwise.
-pub fn refusal<'a>(candidate: &Candidate<'a>, request: &Request<'a>) -> Option<Refusal> {
+pub fn refusal<'a>(candidate: &'a Candidate<'a>, request: &Request<'a>) -> Option<Refusal> {
     Node::new(candidate, &request.wants).refusal(request)
 }
 
 /// A candidate as the placement fills it.
 struct Node<'a> {
     instance: &'a ContainerInstance,
-    /// Names of attributes that are wanted and that it has not.
-    missing: Vec<&'a str>,
+    /// Attributes that are wanted and that it has not, or with another value.
+    missing: Vec<&'a (String, Option<String>)>,
     /// What constraints ask about, if there are any.
     facts: Option<Facts<'a>>,
     used: Resources,
@@ -134,17 +134,17 @@ struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn new(candidate: &Candidate<'a>, wants: &Wants<'a>) -> Self {
-        let Candidate { instance, tasks } = candidate;
+    fn new(candidate: &'a Candidate<'a>, wants: &Wants<'a>) -> Self {
+        let Candidate { instance, held } = candidate;
         let own_ports = instance.registered.ports_tcp.len() + instance.registered.ports_udp.len();
         let missing = wants.attributes.iter().filter(|(name, value)| !instance.has_attribute(name, value.as_deref()));
         Self {
             instance,
-            missing: missing.map(|(name, _)| name.as_str()).collect(),
-            facts: (!wants.constraints.is_empty()).then(|| Facts::of(instance, tasks)),
-            used: used(tasks.iter().copied()),
-            reserved_ports: own_ports + fixed_ports(tasks.iter().copied()),
-            tasks: tasks.iter().filter(|task| task.holds_resources()).count(),
+            missing: missing.collect(),
+            facts: (!wants.constraints.is_empty()).then(|| Facts::of(instance, held)),
+            used: held.resources(),
+            reserved_ports: own_ports + held.fixed_ports(),
+            tasks: held.tasks(),
         }
     }
 
@@ -198,9 +198,20 @@ impl<'a> Node<'a> {
     fn refusal(&self, request: &Request) -> Option<Refusal> {
         let instance = self.instance.arn().to_string();
         self.lacks(request).map(|reason| {
-            let named = (reason == Reason::Attribute).then(|| format!("It has not: {}", self.missing.join(", ")));
+            let missing = || self.missing.iter().map(|wanted| self.missed(wanted)).collect::<Vec<_>>().join(", ");
+            let named = (reason == Reason::Attribute).then(|| format!("It has not: {}", missing()));
             Refusal { instance, reason, detail: named }
         })
+    }
+
+    /// What is wanted of an attribute, and what it is instead.
+    fn missed(&self, (name, wanted): &(String, Option<String>)) -> String {
+        let is = self.instance.attribute(name);
+        match (wanted, is) {
+            (None, _) => name.clone(),
+            (Some(wanted), None) => format!("{name} {wanted}"),
+            (Some(wanted), Some(is)) => format!("{name} {wanted} (it is {is})"),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ mod parse;
 
 use base::Timestamp;
 use regex::Regex;
-use state::{ContainerInstance, LastStatus, Task};
+use state::{ContainerInstance, Held};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -46,14 +46,9 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Tasks that are stopped do not count.
-    pub fn of(instance: &'a ContainerInstance, tasks: &[&'a Task]) -> Self {
-        let here = || tasks.iter().filter(|task| task.holds_resources());
-        Self {
-            instance,
-            groups: here().map(|task| task.group.as_str()).collect(),
-            running_tasks: here().filter(|task| task.last == LastStatus::Running).count(),
-        }
+    /// `held` is of the tasks on it that are not stopped.
+    pub fn of(instance: &'a ContainerInstance, held: &'a Held) -> Self {
+        Self { instance, groups: held.groups().collect(), running_tasks: held.running() }
     }
 }
 

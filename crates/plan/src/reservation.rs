@@ -4,7 +4,7 @@
 //! cpu and memory if given, otherwise the sum of the containers'; of a
 //! container's memory its soft limit if given, otherwise the hard one.
 
-use state::{ContainerInstance, PortMapping, PortProtocol, Resources, Task, TaskContainer};
+use state::{ContainerInstance, PortProtocol, Resources, Task, TaskContainer};
 use std::collections::BTreeSet;
 
 /// CPU units that a task reserves.
@@ -30,18 +30,6 @@ pub fn demand(task: &Task) -> Resources {
     demand
 }
 
-/// What the tasks that hold room take: their demands, and the ports that the node chose for them.
-pub fn used<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Resources {
-    let mut used = Resources::default();
-    for task in tasks.into_iter().filter(|task| task.holds_resources()) {
-        add(&mut used, &demand(task));
-        for binding in task.containers.iter().flat_map(|container| &container.bindings) {
-            ports(&mut used, binding.protocol).extend(binding.host_ports());
-        }
-    }
-    used
-}
-
 /// What `instance` has left, as DescribeContainerInstances shows it: cpu and memory shrink, ports grow.
 pub fn remaining(instance: &ContainerInstance, used: &Resources) -> Resources {
     let Resources { cpu, memory_mib, ports_tcp, ports_udp } = &instance.registered;
@@ -61,21 +49,6 @@ pub(crate) fn add(used: &mut Resources, more: &Resources) {
     used.ports_udp.extend(&more.ports_udp);
 }
 
-/// Host ports that definitions fix, of all tasks that hold room: these count towards the limit of
-/// reserved ports, the node's own choices do not.
-pub(crate) fn fixed_ports<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> usize {
-    let holding = tasks.into_iter().filter(|task| task.holds_resources());
-    holding
-        .flat_map(|task| &task.containers)
-        .flat_map(|container| &container.ports)
-        .filter(|port| is_fixed(port))
-        .count()
-}
-
-fn is_fixed(port: &PortMapping) -> bool {
-    port.host_port != 0
-}
-
 fn ports(of: &mut Resources, protocol: PortProtocol) -> &mut BTreeSet<u16> {
     match protocol {
         PortProtocol::Tcp => &mut of.ports_tcp,
@@ -84,10 +57,13 @@ fn ports(of: &mut Resources, protocol: PortProtocol) -> &mut BTreeSet<u16> {
 }
 
 #[cfg(test)]
+mod kept;
+
+#[cfg(test)]
 mod tests {
-    use super::{cpu, demand, memory_mib, remaining, used};
+    use super::{cpu, demand, memory_mib, remaining};
     use crate::testing::{container, instance, ports, task};
-    use state::{LastStatus, NetworkBinding, PortProtocol, Resources};
+    use state::{Held, LastStatus, NetworkBinding, PortProtocol, Resources};
 
     #[test]
     fn the_task_level_wins_over_the_sum_of_containers_and_the_soft_limit_over_the_hard_one() {
@@ -111,7 +87,7 @@ mod tests {
             range_ends: Some((9001, 32769)),
         }];
         assert_eq!(demand(&task).ports_tcp, [80].into());
-        let taken = used([&task]);
+        let taken = Held::from_iter([&task]).resources();
         assert_eq!((&taken.ports_tcp, &taken.ports_udp), (&[80, 32768, 32769].into(), &[53].into()));
         let node = instance("n", 1024, 512);
         assert_eq!(
@@ -119,6 +95,6 @@ mod tests {
             Resources { cpu: 924, memory_mib: 448, ports_tcp: [22, 80, 32768, 32769].into(), ports_udp: [53].into() }
         );
         task.last = LastStatus::Stopped;
-        assert_eq!(used([&task]), Resources::default());
+        assert_eq!(Held::from_iter([&task]), Held::default());
     }
 }

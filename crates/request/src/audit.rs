@@ -4,7 +4,9 @@
 
 use crate::Cx;
 use base::{ApiError, Principal, Timestamp};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use state::{OUTBOX, OutboxKind, OutboxRow};
 use store::Tx;
 
@@ -26,8 +28,8 @@ const ELEMENT_BYTES_MAX: usize = 100 * 1024;
 pub struct Call {
     pub service: &'static str,
     pub operation: &'static str,
-    /// The request document, hidden members replaced.
-    parameters: Value,
+    /// The request document as JSON, hidden members replaced.
+    parameters: Box<RawValue>,
 }
 
 impl Call {
@@ -39,50 +41,80 @@ impl Call {
             };
         let mut parameters = sensitive(document);
         hide(&mut parameters);
-        Self { service, operation, parameters: bounded(parameters) }
+        Self { service, operation, parameters: bounded(&parameters) }
     }
 
     /// Writes the record of how the call ended into the transaction's outbox.
-    pub(crate) fn record(&self, tx: &mut Tx, cx: &mut Cx, outcome: Result<&Value, &ApiError>) {
-        let document = self.document(cx, outcome).to_string();
+    pub(crate) fn record(&self, tx: &mut Tx, cx: &mut Cx, outcome: Result<Value, &ApiError>) {
+        // Nothing in a record can fail to be JSON.
+        let document = serde_json::to_string(&self.document(cx, outcome)).unwrap_or_default();
         let (account, region) = (cx.account().to_owned(), cx.region().to_owned());
         let sequence = tx.next_version();
         tx.put(OUTBOX, OutboxRow { account, region, sequence, kind: OutboxKind::Audit, document });
     }
 
-    fn document(&self, cx: &mut Cx, outcome: Result<&Value, &ApiError>) -> Value {
-        let mut record = json!({
-            "eventVersion": EVENT_VERSION,
-            "userIdentity": identity(&cx.caller.principal, cx.caller.access_key_id.as_deref()),
-            "eventTime": event_time(cx.now),
-            "eventSource": format!("{}.amazonaws.com", self.service),
-            "eventName": self.operation,
-            "awsRegion": cx.region(),
-            "sourceIPAddress": cx.caller.source_ip,
-            "userAgent": cx.caller.user_agent,
-            "requestParameters": self.parameters,
-            "responseElements": Value::Null,
-            "requestID": cx.caller.request_id,
-            "eventID": cx.names.uuid(),
-            "readOnly": false,
-            "eventType": "AwsApiCall",
-            "managementEvent": true,
-            "recipientAccountId": cx.account(),
-            "eventCategory": "Management",
-        });
-        match outcome {
-            Ok(answer) => {
-                let mut answer = answer.clone();
+    fn document<'a>(&'a self, cx: &'a mut Cx, outcome: Result<Value, &'a ApiError>) -> Record<'a> {
+        let event_id = cx.names.uuid();
+        let (answer, error) = match outcome {
+            Ok(mut answer) => {
                 hide(&mut answer);
-                record["responseElements"] = bounded(answer);
+                (answer, None)
             }
-            Err(error) => {
-                record["errorCode"] = error.code.as_ref().into();
-                record["errorMessage"] = error.message.clone().into();
-            }
+            Err(error) => (Value::Null, Some(error)),
+        };
+        Record {
+            event_version: EVENT_VERSION,
+            user_identity: identity(&cx.caller.principal, cx.caller.access_key_id.as_deref()),
+            event_time: event_time(cx.now),
+            event_source: format!("{}.amazonaws.com", self.service),
+            event_name: self.operation,
+            aws_region: cx.region(),
+            source_ip_address: &cx.caller.source_ip,
+            user_agent: &cx.caller.user_agent,
+            request_parameters: &self.parameters,
+            response_elements: bounded(&answer),
+            request_id: &cx.caller.request_id,
+            event_id,
+            read_only: false,
+            event_type: "AwsApiCall",
+            management_event: true,
+            recipient_account_id: cx.account(),
+            event_category: "Management",
+            error_code: error.map(|error| error.code.as_ref()),
+            error_message: error.map(|error| error.message.as_ref()),
         }
-        record
     }
+}
+
+/// As CloudTrail names its members. What callers sent and got is text already: a record is written while other
+/// transactions wait.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    event_version: &'static str,
+    user_identity: Value,
+    event_time: String,
+    event_source: String,
+    event_name: &'static str,
+    aws_region: &'a str,
+    #[serde(rename = "sourceIPAddress")]
+    source_ip_address: &'a str,
+    user_agent: &'a str,
+    request_parameters: &'a RawValue,
+    response_elements: Box<RawValue>,
+    #[serde(rename = "requestID")]
+    request_id: &'a str,
+    #[serde(rename = "eventID")]
+    event_id: String,
+    read_only: bool,
+    event_type: &'static str,
+    management_event: bool,
+    recipient_account_id: &'a str,
+    event_category: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_message: Option<&'a str>,
 }
 
 /// `2026-11-22T18:10:40Z`: records have whole seconds.
@@ -108,8 +140,9 @@ fn identity(principal: &Principal, access_key_id: Option<&str>) -> Value {
 }
 
 /// An image manifest of 4 MiB would not fit the transaction that its record belongs to.
-fn bounded(element: Value) -> Value {
-    if element.to_string().len() > ELEMENT_BYTES_MAX { Value::Null } else { element }
+fn bounded(element: &Value) -> Box<RawValue> {
+    let text = serde_json::value::to_raw_value(element).ok().filter(|text| text.get().len() <= ELEMENT_BYTES_MAX);
+    text.unwrap_or_else(|| RawValue::NULL.to_owned())
 }
 
 fn hide(value: &mut Value) {

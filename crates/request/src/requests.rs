@@ -177,7 +177,7 @@ impl Requests {
             .transact(move |tx| {
                 let answer = change(tx, &mut cx)?;
                 let shown = serde_json::to_value(&answer).unwrap_or_default();
-                audited.record(tx, &mut cx, Ok(&shown));
+                audited.record(tx, &mut cx, Ok(shown));
                 Ok(answer)
             })
             .await;

@@ -1,6 +1,6 @@
 //! Tasks: one row each, kept for a while after they stopped.
 
-use crate::{DesiredStatus, PortMapping, PortProtocol, Tags};
+use crate::{DesiredStatus, Held, PortMapping, PortProtocol, Tags};
 use base::{Arn, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -218,6 +218,15 @@ impl Task {
         self.instance.as_ref().map(|instance| key![self.account, self.region, self.cluster, instance])
     }
 
+    /// The order that its node has not acknowledged yet, if there is one.
+    pub fn open_order(&self) -> Option<DesiredStatus> {
+        let acknowledged = match self.desired {
+            DesiredStatus::Running => self.delivery.run_acknowledged,
+            DesiredStatus::Stopped => self.delivery.stop_acknowledged,
+        };
+        (self.holds_resources() && !acknowledged).then_some(self.desired)
+    }
+
     /// The task's health, of its essential containers with a health check: UNHEALTHY before UNKNOWN before HEALTHY
     /// (Amazon ECS API reference, HealthCheck).
     pub fn health(&self) -> Health {
@@ -249,5 +258,7 @@ impl TaskLog {
 table! {
     pub TASKS: (account, region, cluster, id) => Task, kind = 0x0103, version = 1,
     by BY_INSTANCE(|task| task.place()),
-    by HOLDING_BY_INSTANCE(|task| task.place().filter(|_| task.holds_resources()))
+    by HOLDING_BY_INSTANCE(|task| task.place().filter(|_| task.holds_resources())),
+    by ORDERED_BY_INSTANCE(|task| task.place().filter(|_| task.open_order().is_some())),
+    sum HELD_BY_INSTANCE(|task| task.place().filter(|_| task.holds_resources())) => Held
 }

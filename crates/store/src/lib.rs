@@ -5,6 +5,7 @@
 //! ```
 //!
 //! - A table is declared with [`table!`] and reached by its name: `view.get(TASKS, &key![..])`.
+//! - Beside rows a table keeps indexes and sums over rows; both are derived and never stored.
 //! - One writer runs transactions one by one on the head, a persistent map, and works ahead of the
 //!   disk. Views, the feed and every answer show durable versions only.
 //! - Batches group themselves: what has run while the last sync was under way goes into the next.
@@ -25,6 +26,7 @@ mod key;
 mod role;
 mod row;
 mod store;
+mod sum;
 mod table;
 mod tx;
 mod view;
@@ -43,6 +45,7 @@ pub use key::{Key, KeyPart};
 pub use role::Role;
 pub use row::{Row, from_cbor};
 pub use store::{Committed, Store};
-pub use table::{Index, Schema, Table, index_entries};
+pub use sum::{Sign, Sum, SumOf, Sums};
+pub use table::{Index, Schema, Table, index_entries, sum_row};
 pub use tx::{BeforeAfter, CHANGED_BYTES_MAX, CHANGED_ROWS_MAX, Change, KEY_BYTES_MAX, Tx};
 pub use view::View;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Key, RowError, StoreError, Table};
+use crate::{Key, RowError, Sign, StoreError, Sums, Table};
 
 /// What a table can hold.
 pub trait Row: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
@@ -24,11 +24,19 @@ pub(crate) struct TableInfo {
     pub decode: fn(key: &[u8], value: &[u8]) -> Result<AnyRow, RowError>,
     pub encode: fn(&AnyRow) -> Result<Vec<u8>, RowError>,
     pub indexes: fn(&AnyRow) -> Vec<(u8, Key)>,
+    pub sums: fn(&AnyRow, Sign, &mut Sums),
 }
 
 impl TableInfo {
     pub fn of<T: Table>() -> Self {
-        Self { kind: T::KIND, name: T::NAME, decode: decode::<T>, encode: encode::<T>, indexes: indexes::<T> }
+        Self {
+            kind: T::KIND,
+            name: T::NAME,
+            decode: decode::<T>,
+            encode: encode::<T>,
+            indexes: indexes::<T>,
+            sums: sums::<T>,
+        }
     }
 
     pub fn error(&self, key: &[u8], error: RowError) -> StoreError {
@@ -64,6 +72,12 @@ fn indexes<T: Table>(row: &AnyRow) -> Vec<(u8, Key)> {
         T::indexes(row, &mut entries);
     }
     entries
+}
+
+fn sums<T: Table>(row: &AnyRow, sign: Sign, sums: &mut Sums) {
+    if let Some(row) = typed::<T>(row) {
+        T::sums(row, sign, sums);
+    }
 }
 
 /// Reads a row, or the row of an older version in a [`Table::migrate`], from its CBOR.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use crate::row::TableInfo;
-use crate::{Key, Row, RowError, StoreError};
+use crate::{Key, Row, RowError, Sign, StoreError, Sum, Sums};
 
 /// A table, as the type of its name. Declare one with [`table!`](crate::table!).
 pub trait Table: Copy + Send + Sync + 'static {
@@ -21,6 +21,9 @@ pub trait Table: Copy + Send + Sync + 'static {
 
     /// Pushes the row's entries: the index's number and the key to be found by.
     fn indexes(row: &Self::Row, entries: &mut Vec<(u8, Key)>);
+
+    /// Counts the row in or out of the sums that the table keeps.
+    fn sums(_row: &Self::Row, _sign: Sign, _sums: &mut Sums) {}
 
     /// Reads a row that was written with another version than [`Table::VERSION`].
     ///
@@ -99,6 +102,8 @@ impl Schema {
 /// The names in parentheses are the fields of the row that make its key, in order. An index is a
 /// function from the row to the keys it is found by, an `Option<Key>` or any other
 /// `IntoIterator<Item = Key>`, and becomes a constant: `view.by(TASKS::NODE, &key![..])`.
+/// Behind the indexes may stand sums, such as `sum HELD(|task| task.place()) => Held`: a [`Sum`](crate::Sum)
+/// over all rows with the same `Option<Key>`, read by `view.sum(TASKS::HELD, &key![..])`.
 /// After the version may stand `migrate = path,` for a function as [`Table::migrate`].
 #[macro_export]
 macro_rules! table {
@@ -107,7 +112,8 @@ macro_rules! table {
         $vis:vis $name:ident: ($($field:ident),+ $(,)?) => $row:ty,
         kind = $kind:expr, version = $version:expr
         $(, migrate = $migrate:path)?
-        $(, by $index:ident($keys:expr))* $(,)?
+        $(, by $index:ident($keys:expr))*
+        $(, sum $sum:ident($sum_key:expr) => $total:ty)* $(,)?
     ) => {
         $(#[$meta])*
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "tables are named as constants are")]
@@ -119,10 +125,14 @@ macro_rules! table {
             #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)]
             #[repr(u8)]
             enum Number { $($index,)* None }
+            #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)]
+            #[repr(u8)]
+            enum SumNumber { $($sum,)* None }
 
             #[allow(dead_code, reason = "an index may have its readers in another crate")]
             impl $name {
                 $($vis const $index: $crate::Index<$name> = $crate::Index::new(Number::$index as u8);)*
+                $($vis const $sum: $crate::SumOf<$name, $total> = $crate::SumOf::new(SumNumber::$sum as u8);)*
             }
 
             impl $crate::Table for $name {
@@ -138,6 +148,11 @@ macro_rules! table {
                 #[allow(unused_variables, reason = "a table may have no index")]
                 fn indexes(row: &$row, entries: &mut Vec<(u8, $crate::Key)>) {
                     $($crate::index_entries(Number::$index as u8, row, $keys, entries);)*
+                }
+
+                #[allow(unused_variables, reason = "a table may have no sum")]
+                fn sums(row: &$row, sign: $crate::Sign, sums: &mut $crate::Sums) {
+                    $($crate::sum_row::<$row, $total>(SumNumber::$sum as u8, row, $sum_key, sign, sums);)*
                 }
 
                 $(fn migrate(from_version: u8, cbor: &[u8]) -> Result<$row, $crate::RowError> {
@@ -157,4 +172,12 @@ pub fn index_entries<R, K: IntoIterator<Item = Key>>(
     entries: &mut Vec<(u8, Key)>,
 ) {
     entries.extend(keys(row).into_iter().map(|key| (number, key)));
+}
+
+/// What [`table!`](crate::table!) makes of one `sum`.
+#[doc(hidden)]
+pub fn sum_row<R, S: Sum<R>>(number: u8, row: &R, key: impl Fn(&R) -> Option<Key>, sign: Sign, sums: &mut Sums) {
+    if let Some(key) = key(row) {
+        sums.change::<R, S>(number, key, row, sign);
+    }
 }

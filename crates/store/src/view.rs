@@ -8,7 +8,7 @@ use imbl::OrdMap;
 
 use crate::key::range_of;
 use crate::row::{AnyRow, TableInfo, typed};
-use crate::{Index, Key, StoreError, Table};
+use crate::{Index, Key, Sign, StoreError, Sum, SumOf, Sums, Table};
 
 /// Encoded key to row. Keys are shared because the maps copy them along changed paths.
 type Rows = OrdMap<Arc<[u8]>, AnyRow>;
@@ -27,11 +27,13 @@ struct TableRows {
     info: TableInfo,
     rows: Rows,
     indexes: Vec<Rows>,
+    sums: Sums,
 }
 
 impl View {
     pub(crate) fn empty(tables: &BTreeMap<u16, TableInfo>) -> Self {
-        let table = |info: &TableInfo| TableRows { info: *info, rows: Rows::new(), indexes: Vec::new() };
+        let table =
+            |info: &TableInfo| TableRows { info: *info, rows: Rows::new(), indexes: Vec::new(), sums: Sums::default() };
         let tables = tables.iter().map(|(kind, info)| (*kind, Arc::new(table(info)))).collect();
         Self { tables: Arc::new(tables), version: 0 }
     }
@@ -77,6 +79,11 @@ impl View {
         let rows = self.table::<T>().indexes.get(usize::from(index.number));
         let rows = rows.map(|rows| scan::<T>(rows, key));
         rows.into_iter().flatten()
+    }
+
+    /// What the rows under `key`, the whole of it, add up to; `None` without rows.
+    pub fn sum<T: Table, S: Sum<T::Row>>(&self, sum: SumOf<T, S>, key: &Key) -> Option<&S> {
+        self.table::<T>().sums.get(sum.number, key)
     }
 
     /// How many rows have keys that begin with `prefix`; walks them unless the prefix is empty.
@@ -133,7 +140,11 @@ impl TableRows {
         for (number, index_key) in before.iter().flat_map(self.info.indexes) {
             self.index(number).remove(&*entry(&index_key, key));
         }
+        if let Some(before) = &before {
+            (self.info.sums)(before, Sign::Minus, &mut self.sums);
+        }
         if let Some(row) = row {
+            (self.info.sums)(&row, Sign::Plus, &mut self.sums);
             for (number, index_key) in (self.info.indexes)(&row) {
                 self.index(number).insert(entry(&index_key, key), row.clone());
             }

@@ -43,7 +43,7 @@ fn placed(text: &str) -> String {
         tasks.entry(line.split_whitespace().nth(1).expect("a node")).or_default().push(demanding(line));
     }
     let here = |node: &ContainerInstance| tasks.get(node.id.as_str()).into_iter().flatten().collect();
-    let candidates: Vec<Candidate> = nodes.iter().map(|node| Candidate { instance: node, tasks: here(node) }).collect();
+    let candidates: Vec<Candidate> = nodes.iter().map(|node| Candidate { instance: node, held: here(node) }).collect();
     let run = lines.iter().find(|line| line.starts_with("run")).expect("a run line");
     let count = run.split_whitespace().nth(1).expect("a count").parse().expect("a count");
     let demand = crate::reservation::demand(&demanding(run));
@@ -119,7 +119,7 @@ fn only_connected_active_nodes_take_tasks() {
 #[test]
 fn a_refusal_names_the_instance_by_arn() {
     let node = ContainerInstance { agent_connected: false, ..instance("0123", 1, 1) };
-    let candidates = [Candidate { instance: &node, tasks: Vec::new() }];
+    let candidates = [Candidate { instance: &node, held: state::Held::default() }];
     let placement = place(&candidates, &Request { count: 1, demand: Resources::default(), wants: Wants::default() })
         .expect("an instance");
     assert_snapshot!(placement.refusals[0].instance, @"arn:aws:ecs:us-east-1:000000000000:container-instance/default/0123");
@@ -130,7 +130,8 @@ fn attributes_and_constraints_are_wanted_of_an_instance() {
     let mut nodes = [instance("a", 100, 100), instance("b", 100, 100)];
     nodes[0].agent_attributes = vec![("gpu".into(), None), ("arch".into(), Some("arm64".into()))];
     nodes[1].custom_attributes.insert("arch".into(), Some("x86_64".into()));
-    let candidates: Vec<Candidate> = nodes.iter().map(|instance| Candidate { instance, tasks: Vec::new() }).collect();
+    let candidates: Vec<Candidate> =
+        nodes.iter().map(|instance| Candidate { instance, held: state::Held::default() }).collect();
     let check = |attributes: &[(&str, Option<&str>)], constraint: &str, expect: &str| {
         let attributes: Vec<_> =
             attributes.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
@@ -144,6 +145,17 @@ fn attributes_and_constraints_are_wanted_of_an_instance() {
     check(&[("arch", Some("x86_64"))], "", "b b");
     check(&[("arch", None)], "", "a b");
     check(&[("none", None)], "", "ATTRIBUTE ATTRIBUTE");
+    let attributes = [("gpu".into(), None), ("arch".into(), Some("riscv64".into())), ("os".into(), Some("linux".into()))];
+    let wants = Wants { attributes: &attributes, ..Wants::default() };
+    let placement = place(&candidates, &Request { count: 1, demand: Resources::default(), wants }).expect("nodes");
+    let details: Vec<_> = placement.refusals.into_iter().filter_map(|refusal| refusal.detail).collect();
+    assert_eq!(
+        details,
+        [
+            "It has not: arch riscv64 (it is arm64), os linux",
+            "It has not: gpu, arch riscv64 (it is x86_64), os linux",
+        ]
+    );
     check(&[], "attribute:arch == arm64", "a a");
     check(&[], "not(task:group == family:web)", "a b");
     let no = "MemberOf placement constraint unsatisfied.";
@@ -198,7 +210,7 @@ proptest! {
         let mut tasks: BTreeMap<String, Vec<Task>> = BTreeMap::new();
         for (count, demand) in requests {
             let here = |node: &ContainerInstance| tasks.get(&node.id).into_iter().flatten().collect();
-            let candidates: Vec<Candidate> = nodes.iter().map(|node| Candidate { instance: node, tasks: here(node) }).collect();
+            let candidates: Vec<Candidate> = nodes.iter().map(|node| Candidate { instance: node, held: here(node) }).collect();
             let placement = place(&candidates, &Request { count, demand: demand.clone(), wants: Wants::default() });
             prop_assert_ne!(&placement, &Err(NoInstances));
             let placement = placement.expect("there are instances");
@@ -220,7 +232,7 @@ proptest! {
 fn why_a_node_was_chosen_is_told_in_words() {
     let node = node("node a cpu=1000 memory=1000");
     let busy = demanding("on a cpu=250 memory=100");
-    let candidates = [Candidate { instance: &node, tasks: vec![&busy] }];
+    let candidates = [Candidate { instance: &node, held: [&busy].into_iter().collect() }];
     let demand = crate::reservation::demand(&demanding("run 2 cpu=250 memory=100"));
     let placement = place(&candidates, &Request { count: 2, demand, wants: Wants::default() }).expect("an instance");
     let taken = "it alone has room, of 1 active";

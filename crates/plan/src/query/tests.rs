@@ -19,7 +19,8 @@ fn check(text: &str, expect: bool) {
     let (mut database, mut old) = (task("a", 1, 1, vec![]), task("b", 1, 1, vec![]));
     (database.group, database.last) = ("database".into(), LastStatus::Running);
     (old.group, old.last) = ("old".into(), LastStatus::Stopped);
-    let facts = Facts::of(&node, &[&database, &old]);
+    let held = [&database, &old].into_iter().collect();
+    let facts = Facts::of(&node, &held);
     let query = Query::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     assert_eq!(query.holds(&facts), expect, "{text}");
 }
@@ -111,7 +112,7 @@ proptest! {
     fn no_text_breaks_the_reader(text in "(not|!|and|or|\\(|\\)|agentConnected|attribute:a|==|in|\\[a\\]|é|=~| ){0,20}") {
         if let Ok(query) = Query::parse(&text) {
             let node = instance("n", 1, 1);
-            query.holds(&Facts::of(&node, &[]));
+            query.holds(&Facts::of(&node, &state::Held::default()));
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::errors::EcsError;
 use crate::names::{DefinitionName, Kind, Member, Scope};
 use state::{
-    CLUSTERS, CONTAINER_INSTANCES, Cluster, ClusterStatus, ContainerInstance, TASK_DEFINITIONS, TASKS, Task,
+    CLUSTERS, CONTAINER_INSTANCES, Cluster, ClusterStatus, ContainerInstance, Held, TASK_DEFINITIONS, TASKS, Task,
     TaskDefinition,
 };
 use store::{Tx, View, key};
@@ -55,6 +55,12 @@ pub(crate) fn touch_instance(tx: &mut Tx, task: &Task) {
 pub(crate) fn tasks_on<'a>(view: &'a View, instance: &ContainerInstance) -> impl Iterator<Item = &'a Task> + use<'a> {
     let ContainerInstance { account, region, cluster, id, .. } = instance;
     view.by(TASKS::HOLDING_BY_INSTANCE, &key![account, region, cluster, id])
+}
+
+/// What the tasks on `instance` hold of it.
+pub(crate) fn held(view: &View, instance: &ContainerInstance) -> Held {
+    let ContainerInstance { account, region, cluster, id, .. } = instance;
+    view.sum(TASKS::HELD_BY_INSTANCE, &key![account, region, cluster, id]).cloned().unwrap_or_default()
 }
 
 /// The revision named, or the latest ACTIVE one of the family.

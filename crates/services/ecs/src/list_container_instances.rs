@@ -33,8 +33,7 @@ pub fn run(
         Some(status) => row.status.as_str() == status,
     };
     let meant = |row: &ContainerInstance| {
-        let tasks = || find::tasks_on(view, row).collect::<Vec<_>>();
-        filter.as_ref().is_none_or(|filter| filter.holds(&Facts::of(row, &tasks())))
+        filter.as_ref().is_none_or(|filter| filter.holds(&Facts::of(row, &find::held(view, row))))
     };
     let fits = |row: &&ContainerInstance| has_status(row) && meant(row);
     let rows = view.scan_after(CONTAINER_INSTANCES, &all, &page.start(&all)).filter(fits);

@@ -254,7 +254,7 @@ fn place(view: &View, task: &Task, count: usize, wants: Wants) -> Result<Placeme
     let cluster = key![task.account, task.region, task.cluster];
     let candidates: Vec<Candidate> = view
         .scan(CONTAINER_INSTANCES, &cluster)
-        .map(|instance| Candidate { instance, tasks: find::tasks_on(view, instance).collect() })
+        .map(|instance| Candidate { instance, held: find::held(view, instance) })
         .collect();
     let demand = plan::reservation::demand(task);
     Ok(placement::place(&candidates, &placement::Request { count, demand, wants })?)

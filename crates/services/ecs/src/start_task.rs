@@ -86,7 +86,7 @@ fn refusal<'a>(
         None => Some(show::failure(&target.arn, show::MISSING)),
         Some(row) if row.status != InstanceStatus::Active => Some(show::failure(&target.arn, INACTIVE)),
         Some(row) => {
-            let candidate = Candidate { instance: row, tasks: find::tasks_on(view, row).collect() };
+            let candidate = Candidate { instance: row, held: find::held(view, row) };
             placement::refusal(&candidate, request).map(show::refusal)
         }
     }

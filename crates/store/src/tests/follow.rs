@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use super::engines::{Memory, Place, suite};
 use super::etcd::Etcd;
-use super::{PETS, Pet, all, pet, put, run, schema};
+use super::{PETS, Pet, all, check_sums, pet, put, run, schema};
 use crate::{Key, Role, Store, StoreError, TransactError, View, key};
 
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -58,7 +58,9 @@ fn a_follower_shows_what_the_leader_commits_and_takes_over<P: Place>() {
 
         let mut feed = follower.subscribe();
         let change = run(&leader, |tx| {
-            tx.update(PETS, &key!["ann", 1_u64], |pet| pet.name = "renamed".into());
+            tx.update(PETS, &key!["ann", 1_u64], |pet| {
+                (pet.name, pet.vet) = ("renamed".into(), Some("dr".into()));
+            });
             tx.put(PETS, pet("ann", 2));
         });
         change.await.expect("it leads");
@@ -69,6 +71,7 @@ fn a_follower_shows_what_the_leader_commits_and_takes_over<P: Place>() {
         let expected = [(Some("ann's 1".into()), Some("renamed".into())), (None, Some("ann's 2".into()))];
         assert_eq!((commit.version, changes), (2, expected.to_vec()));
         assert_eq!(all(&follower), ["renamed", "ann's 2"]);
+        check_sums(&follower.view());
 
         match put(&follower, pet("bob", 1)).await {
             Err(TransactError::Store(StoreError::Following { .. })) => {}
@@ -143,7 +146,7 @@ impl Servers {
                     tokio::task::yield_now().await;
                     continue;
                 };
-                if put(leader, pet("row", number)).await.is_ok() {
+                if put(leader, Pet { vet: Some("dr".into()), ..pet("row", number) }).await.is_ok() {
                     self.acknowledged.lock().insert(number);
                     break;
                 }
@@ -175,6 +178,7 @@ fn what_was_acknowledged_is_everywhere_whoever_led<P: Place>() {
             let view = store.view();
             let missing = |number: &&u64| view.get(PETS, &key!["row", **number]).is_none();
             assert_eq!(acknowledged.iter().filter(missing).count(), 0);
+            check_sums(&view);
             assert_eq!(all(store), all(&servers.stores[0]), "what was not acknowledged is everywhere or nowhere");
         }
     });

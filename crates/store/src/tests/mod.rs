@@ -14,11 +14,12 @@ mod schema;
 
 pub use etcd::Etcd;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Committed, Key, MemoryEngine, Schema, Store, TransactError, Tx, key, table};
+use crate::{Committed, Key, MemoryEngine, Schema, Store, Sum, TransactError, Tx, View, key, table};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pet {
@@ -33,7 +34,40 @@ table! {
     /// A table with every feature.
     PETS: (owner, number) => Pet, kind = 0x0101, version = 1,
     by VET(|pet| pet.vet.as_ref().map(|vet| key![vet])),
-    by TRICK(|pet| pet.tricks.iter().map(|trick| key![trick, pet.owner]).collect::<Vec<_>>())
+    by TRICK(|pet| pet.tricks.iter().map(|trick| key![trick, pet.owner]).collect::<Vec<_>>()),
+    sum SEEN(|pet| pet.vet.as_ref().map(|vet| key![vet])) => Seen
+}
+
+/// What a vet sees: pets, and how many tricks they know together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    pets: usize,
+    tricks: usize,
+}
+
+impl Sum<Pet> for Seen {
+    fn add(&mut self, pet: &Pet) {
+        self.pets += 1;
+        self.tricks += pet.tricks.len();
+    }
+
+    fn subtract(&mut self, pet: &Pet) {
+        self.pets -= 1;
+        self.tricks -= pet.tricks.len();
+    }
+}
+
+/// Every kept sum against the rows that it is of.
+fn check_sums(view: &View) {
+    let mut scanned: BTreeMap<&str, Seen> = BTreeMap::new();
+    for pet in view.scan(PETS, &Key::new()) {
+        if let Some(vet) = &pet.vet {
+            scanned.entry(vet).or_default().add(pet);
+        }
+    }
+    for vet in ["", "a", "ab", "a\0", "b", "dr", "nobody"].into_iter().chain(scanned.keys().copied()) {
+        assert_eq!(view.sum(PETS::SEEN, &key![vet]), scanned.get(vet), "{vet}");
+    }
 }
 
 table! { FAVOURITES: (owner) => Pet, kind = 0x0102, version = 1 }

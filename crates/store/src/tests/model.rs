@@ -65,6 +65,7 @@ fn pets<'a>(found: impl Iterator<Item = &'a Pet>) -> Vec<Pet> {
 }
 
 fn check(view: &View, model: &Model) {
+    super::check_sums(view);
     assert_eq!(pets(view.scan(PETS, &Key::new())), pets(model.values()));
     for name in ["", "a", "ab", "a\0", "b"] {
         let with = |keep: &dyn Fn(&Pet) -> bool| pets(model.values().filter(|pet| keep(pet)));
@@ -104,7 +105,7 @@ fn replay<N: Engine>(history: Vec<(Vec<Change>, bool)>, engine: impl Fn() -> N) 
 
 proptest! {
     #[test]
-    fn rows_and_indexes_are_those_of_a_plain_map(history in any_history()) {
+    fn rows_indexes_and_sums_are_those_of_a_plain_map(history in any_history()) {
         let engine = MemoryEngine::default();
         replay(history, || engine.clone());
     }

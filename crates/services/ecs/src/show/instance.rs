@@ -1,7 +1,7 @@
 use super::{int, long, quantity};
 use crate::{find, tags};
-use plan::reservation::{remaining, used};
-use state::{ContainerInstance, LastStatus, Resources, Task};
+use plan::reservation::remaining;
+use state::{ContainerInstance, Resources};
 use std::collections::BTreeSet;
 use store::View;
 use wire::types::ecs::{
@@ -17,8 +17,7 @@ pub(crate) struct InstanceParts {
 }
 
 pub(crate) fn instance(view: &View, row: &ContainerInstance, parts: InstanceParts) -> Shown {
-    let tasks: Vec<&Task> = find::tasks_on(view, row).collect();
-    let count = |of: fn(LastStatus) -> bool| int(tasks.iter().filter(|task| of(task.last)).count());
+    let held = find::held(view, row);
     Shown {
         container_instance_arn: Some(row.arn().to_string()),
         ec2_instance_id: row.ec2_instance_id.clone(),
@@ -28,12 +27,12 @@ pub(crate) fn instance(view: &View, row: &ContainerInstance, parts: InstancePart
             agent_hash: row.agent_hash.clone(),
             docker_version: row.docker_version.clone(),
         }),
-        remaining_resources: Some(resources(&remaining(row, &used(tasks.iter().copied())))),
+        remaining_resources: Some(resources(&remaining(row, &held.resources()))),
         registered_resources: Some(resources(&row.registered)),
         status: Some(row.status.as_str().to_owned()),
         agent_connected: Some(row.agent_connected),
-        running_tasks_count: Some(count(|last| last == LastStatus::Running)),
-        pending_tasks_count: Some(count(|last| last < LastStatus::Running)),
+        running_tasks_count: Some(int(held.running())),
+        pending_tasks_count: Some(int(held.pending())),
         attributes: Some(row.attributes().into_iter().map(attribute).collect()),
         registered_at: Some(row.registered_at),
         attachments: Some(Vec::new()),
