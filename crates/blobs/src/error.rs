@@ -1,3 +1,4 @@
+use crate::room;
 use oci::Digest;
 use std::error::Error;
 use std::io;
@@ -27,13 +28,19 @@ pub enum BlobError {
     /// The stream that an upload reads from ended with an error.
     #[error("upload broke off: {0}")]
     Source(#[source] Box<dyn Error + Send + Sync>),
+    /// Refused by the disk, or by us ([`Short`](crate::Short)) before it came to that.
+    #[error("the disk has no room for it: {0}; free some, then send it again")]
+    NoRoom(#[source] io::Error),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
 impl BlobError {
-    /// For `map_err`: an I/O error with the path that it is about.
+    /// For `map_err`: an I/O error with the path that it is about, unless the path is all the same to it.
     pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { path: path.to_owned(), source }
+        move |source| match room::is_full(&source) {
+            true => Self::NoRoom(source),
+            false => Self::Io { path: path.to_owned(), source },
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::marks::Marks;
+use crate::room::{Disk, Room, disk_of};
 use crate::sound::Sound;
 use crate::{BlobError, BlobReader, Kept, Staged, read, staged::Slot};
 use bytes::Bytes;
@@ -31,6 +32,7 @@ pub struct Blobs {
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
+    pub(crate) room: Room,
     /// Uploads seen since start, by id, with their running hashes.
     pub(crate) uploads: Mutex<BTreeMap<String, Arc<Slot>>>,
     pub(crate) marks: Arc<Marks>,
@@ -46,6 +48,12 @@ impl Blobs {
     /// Opens `root`, and makes it and what belongs in it where missing. Blocks;
     /// meant for the start of a server.
     pub fn open(root: PathBuf) -> Result<Self, BlobError> {
+        let disk = disk_of(root.clone());
+        Self::open_on(root, disk)
+    }
+
+    /// As [`Blobs::open`]; `disk` tells how much is free.
+    pub fn open_on(root: PathBuf, disk: Disk) -> Result<Self, BlobError> {
         let blobs = root.join(Algorithm::Sha256.name());
         // All 256 shards at once: a blob's rename then never waits for a new
         // directory's own entry to reach the disk.
@@ -57,7 +65,7 @@ impl Blobs {
         for dir in [&blobs, &root] {
             sync_dir(dir).map_err(BlobError::at(dir))?;
         }
-        Ok(Self { folder: Arc::new(Folder::at(root)) })
+        Ok(Self { folder: Arc::new(Folder::at(root, disk)) })
     }
 
     /// Stores small content, verified against `digest`. Durable when it returns, and kept at least as
@@ -138,6 +146,20 @@ impl Blobs {
         Ok(self.missing(vec![(digest.clone(), size)]).await?.is_none())
     }
 
+    /// Whether more content can be taken at all: asked before an upload is begun.
+    ///
+    /// # Errors
+    /// [`BlobError::NoRoom`]
+    pub async fn check_room(&self) -> Result<(), BlobError> {
+        let folder = self.folder.clone();
+        blocking(move || folder.room.claim(0).map(drop)).await.map_err(BlobError::at(&self.folder.root))
+    }
+
+    /// Whether there is room enough to let idle uploads wait. Blocks no longer than statvfs(3) does.
+    pub fn has_ample_room(&self) -> bool {
+        self.folder.room.is_ample()
+    }
+
     /// Starts an upload. `id` is the caller's: 1 to 64 letters, digits and `-`.
     pub async fn stage(&self, id: &str) -> Result<Staged, BlobError> {
         Staged::create(&self.folder, id).await
@@ -166,9 +188,10 @@ impl Blobs {
 }
 
 impl Folder {
-    fn at(root: PathBuf) -> Self {
+    fn at(root: PathBuf, disk: Disk) -> Self {
         Self {
             root,
+            room: Room::new(disk),
             uploads: Mutex::default(),
             marks: Arc::default(),
             gate: Mutex::default(),

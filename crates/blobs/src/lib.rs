@@ -9,6 +9,7 @@
 //! and `finish` answers after the directory entry is there too: bytes before row.
 //! What is read is hashed again, unless that was done lately: damaged content is
 //! cut off before its last byte, set aside, and healed by the next upload of the same digest.
+//! Content leaves room on the disk for the state beside it ([`RESERVE_BYTES`]); what finds none leaves nothing.
 //! This room does not know repositories, uploads' owners, or which blobs are
 //! still wanted; it keeps what is pinned or promised ([`Pin`]) from a collector
 //! that knows. One process at a time may use a folder.
@@ -19,6 +20,7 @@ mod error;
 mod folder;
 mod marks;
 mod read;
+mod room;
 mod sound;
 mod staged;
 #[cfg(test)]
@@ -28,4 +30,5 @@ pub use error::BlobError;
 pub use folder::{BLOB_BYTES_MAX, Blobs};
 pub use marks::{Condemned, Pin};
 pub use read::BlobReader;
+pub use room::{AMPLE_BYTES, Disk, RESERVE_BYTES, Short};
 pub use staged::{Kept, Staged};

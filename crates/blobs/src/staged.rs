@@ -117,6 +117,7 @@ impl Staged {
         let put = {
             let path = path.clone();
             move || {
+                let _claim = folder.room.claim(bytes.len() as u64)?;
                 let written = write_whole(&path, &bytes).and_then(|file| folder.place(&path, &file, &digest));
                 if written.is_err() {
                     let _ = fs::remove_file(&path);
@@ -144,8 +145,31 @@ impl Staged {
     }
 
     /// Writes and hashes what the stream gives; answers the new length. Where it
-    /// breaks off, what was written stays and [`len`](Self::len) counts it.
-    pub async fn append<S, E>(&mut self, mut content: S) -> Result<u64, BlobError>
+    /// breaks off, what was written stays and [`len`](Self::len) counts it; where the disk has no
+    /// room for all, nothing of it stays.
+    pub async fn append<S, E>(&mut self, content: S) -> Result<u64, BlobError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let before = self.len;
+        let appended = self.append_all(content).await;
+        if matches!(appended, Err(BlobError::NoRoom(_))) {
+            self.cut(before).await?;
+        }
+        appended
+    }
+
+    /// Takes back what was written after the first `len` bytes.
+    async fn cut(&mut self, len: u64) -> Result<(), BlobError> {
+        let lease = self.lease.clone();
+        let cut = blocking(move || lease.slot.state.lock().cut(&lease.path, len));
+        cut.await.map_err(|error| self.lease.failed(error))?;
+        self.len = len;
+        Ok(())
+    }
+
+    async fn append_all<S, E>(&mut self, mut content: S) -> Result<u64, BlobError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Into<Box<dyn Error + Send + Sync>>,
@@ -183,7 +207,10 @@ impl Staged {
             return Err(BlobError::TooLarge { limit: BLOB_BYTES_MAX });
         }
         let lease = self.lease.clone();
-        Ok(tokio::task::spawn_blocking(move || lease.slot.state.lock().write(&lease.path, &batch)))
+        Ok(tokio::task::spawn_blocking(move || {
+            let _claim = lease.folder.room.claim(batch_bytes as u64)?;
+            lease.slot.state.lock().write(&lease.path, &batch)
+        }))
     }
 
     async fn written(&mut self, writing: Option<JoinHandle<io::Result<u64>>>) -> Result<(), BlobError> {
@@ -321,6 +348,11 @@ impl State {
             *self = Self::default();
         }
         written.map(|()| len)
+    }
+
+    fn cut(&mut self, path: &Path, len: u64) -> io::Result<()> {
+        *self = Self::default();
+        OpenOptions::new().write(true).open(path)?.set_len(len)
     }
 
     /// The file, ready to append to, and the hash of all that it holds.

@@ -1,3 +1,5 @@
+mod room;
+
 use crate::{BlobError, BlobReader, Blobs, Staged};
 use base::Timestamp;
 use bytes::Bytes;
@@ -341,6 +343,27 @@ async fn what_was_hashed_is_not_hashed_again_until_somebody_writes_to_it() {
     }
     assert!(cut(&blobs, &digest, 1_000_000).await < 1_000_000);
     assert!(blobs.get_range(&digest, 1_000_000, 0..2).await.expect("asked").is_none());
+}
+
+#[tokio::test]
+async fn what_is_known_to_be_sound_is_streamed_whole_or_ends_in_an_error() {
+    let (dir, blobs) = folder();
+    for size in [1, 128 * 1024, 128 * 1024 + 1, 1_000_000] {
+        let large: Vec<u8> = (0..size).map(|n: u32| (n / 5) as u8).collect();
+        let (digest, size) = (Digest::of(&large), u64::from(size));
+        drop(blobs.put_bytes(&digest, &large).await.expect("put"));
+        let reader = blobs.get(&digest, size).await.expect("open").expect("a blob");
+        assert!(reader.is_known_sound());
+        let pieces: Vec<Bytes> = reader.into_stream().try_collect().await.expect("read");
+        assert_eq!(pieces.concat(), large);
+
+        let reader = blobs.get(&digest, size).await.expect("open").expect("a blob");
+        damage(&dir, &digest, |bytes| bytes.truncate(bytes.len() - 1));
+        let pieces: Result<Vec<Bytes>, _> = reader.into_stream().try_collect().await;
+        let error = pieces.expect_err("too short").to_string();
+        assert!(error.contains("is damaged and was set aside"), "{error}");
+        assert!(blobs.get(&digest, size).await.expect("open").is_none());
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! The collector: what of the registry nobody needs any more goes, after a grace.
 //!
-//! Rows go before bytes, so that a crash in between leaves bytes without a row, which a later turn finds.
+//! Rows go before bytes, so that a crash in between leaves bytes without a row, which a later turn finds; but an
+//! upload's bytes, which nobody else has, go before its row.
 //! `plan::garbage` says what is unneeded; what is pinned or promised in the blob store stays. When
 //! something was first seen unneeded is remembered in memory alone: a restart prolongs its stay.
 
 use base::{ApiError, Timestamp};
 use blobs::{BlobError, Condemned};
 use oci::Digest;
-use plan::garbage::{UPLOAD_IDLE_MAX_MS, is_given_up, is_loose, is_over, is_wanted, loose, old_uploads};
+use plan::garbage::{is_given_up, is_loose, is_over, is_wanted, loose, old_uploads, upload_idle_max_ms};
 use request::Requests;
 use state::{IMAGES, LAYERS, Layer, UPLOADS, Upload};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,29 +88,37 @@ impl Collector {
         Ok(Collected { uploads, layers, blobs, bytes })
     }
 
-    /// Uploads without a byte for a day, and staged files that no row knows.
+    /// Uploads without a byte for a day, or less where room is short, and staged files that no row knows.
     async fn take_uploads(&self, now: Timestamp) -> Result<usize, CollectError> {
+        let idle_max_ms = upload_idle_max_ms(self.requests.blobs().has_ample_room());
         let (old, known): (Vec<Upload>, BTreeSet<String>) = {
             let view = self.requests.view();
             let known = view.scan(UPLOADS, &key![]).map(|upload| upload.id.clone()).collect();
-            (old_uploads(&view, now).cloned().collect(), known)
+            (old_uploads(&view, now, idle_max_ms).cloned().collect(), known)
         };
         let mut taken = 0;
         for upload in old {
-            taken += usize::from(self.take_upload(&upload.id, Some(UPLOADS::key(&upload)), now).await?);
+            taken += usize::from(self.take_upload(&upload.id, Some(UPLOADS::key(&upload)), now, idle_max_ms).await?);
         }
         for id in self.requests.blobs().staging_ids().await? {
             if !known.contains(&id) {
-                taken += usize::from(self.take_upload(&id, None, now).await?);
+                taken += usize::from(self.take_upload(&id, None, now, idle_max_ms).await?);
             }
         }
         Ok(taken)
     }
 
-    /// Row first, then bytes. An upload that a request holds, or that got bytes lately, stays.
-    async fn take_upload(&self, id: &str, row: Option<Key>, now: Timestamp) -> Result<bool, CollectError> {
+    /// Bytes first: without room for them a row cannot be taken away either, and the next turn finds it. An upload
+    /// that a request holds, or that got bytes lately, stays.
+    async fn take_upload(
+        &self,
+        id: &str,
+        row: Option<Key>,
+        now: Timestamp,
+        idle_max_ms: i64,
+    ) -> Result<bool, CollectError> {
         let staged = match self.requests.blobs().resume(id).await {
-            Ok(staged) if !is_given_up(staged.changed_at(), now) => return Ok(false),
+            Ok(staged) if !is_given_up(staged.changed_at(), now, idle_max_ms) => return Ok(false),
             Ok(staged) => Some(staged),
             Err(BlobError::UploadBusy(_)) => return Ok(false),
             Err(BlobError::UploadNotFound(_)) if row.is_some() => None,
@@ -117,14 +126,14 @@ impl Collector {
             Err(BlobError::UploadNotFound(_) | BlobError::UploadId(_)) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
+        if let Some(staged) = staged {
+            staged.abort().await?;
+        }
         if let Some(row) = row {
             let delete = move |tx: &mut Tx| Ok(tx.delete(UPLOADS, &row));
             self.requests.transact(delete).await?;
         }
-        if let Some(staged) = staged {
-            staged.abort().await?;
-        }
-        tracing::info!(id, hours = UPLOAD_IDLE_MAX_MS / 3_600_000, "an upload that got no bytes for so long is gone");
+        tracing::info!(id, minutes = idle_max_ms / 60_000, "an upload that got no bytes for so long is gone");
         Ok(true)
     }
 

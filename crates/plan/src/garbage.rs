@@ -19,6 +19,14 @@ pub const GRACE_MS: i64 = 3600 * 1000;
 /// in the morning.
 pub const UPLOAD_IDLE_MAX_MS: i64 = 24 * 3600 * 1000;
 
+/// The same where the disk is short of room. Ours: longer than a client that is at work pauses.
+pub const UPLOAD_IDLE_MAX_SHORT_MS: i64 = 10 * 60 * 1000;
+
+/// How long an upload waits for its next byte, on a disk that has ample room or not.
+pub fn upload_idle_max_ms(has_ample_room: bool) -> i64 {
+    if has_ample_room { UPLOAD_IDLE_MAX_MS } else { UPLOAD_IDLE_MAX_SHORT_MS }
+}
+
 /// Until when a client that is told of a blob at `now` may count on it.
 pub fn promised_until(now: Timestamp) -> Timestamp {
     now.plus_millis(GRACE_MS)
@@ -42,13 +50,13 @@ pub fn is_wanted(view: &View, digest: &Digest) -> bool {
 }
 
 /// Uploads that began so long ago that they may have been given up.
-pub fn old_uploads(view: &View, now: Timestamp) -> impl Iterator<Item = &Upload> {
-    view.scan(UPLOADS, &key![]).filter(move |upload| is_given_up(upload.created_at, now))
+pub fn old_uploads(view: &View, now: Timestamp, idle_max_ms: i64) -> impl Iterator<Item = &Upload> {
+    view.scan(UPLOADS, &key![]).filter(move |upload| is_given_up(upload.created_at, now, idle_max_ms))
 }
 
 /// True when nothing came since `changed_at` for as long as an upload waits.
-pub fn is_given_up(changed_at: Timestamp, now: Timestamp) -> bool {
-    now.millis_since(changed_at) >= UPLOAD_IDLE_MAX_MS
+pub fn is_given_up(changed_at: Timestamp, now: Timestamp, idle_max_ms: i64) -> bool {
+    now.millis_since(changed_at) >= idle_max_ms
 }
 
 /// True when what was first seen unneeded at `since` may go.

@@ -45,10 +45,12 @@ pub enum RegistryError {
     UploadUnknown(String),
     #[error("the chunk begins elsewhere than at byte {received}, the next to be sent")]
     UploadRange { location: String, received: u64 },
-    #[error("'{0}' is not the place of a chunk: write Content-Range as first-last, both inclusive")]
-    ContentRange(String),
+    #[error("'{text}' is not the place of a chunk: write Content-Range as first-last, both inclusive")]
+    ContentRange { text: String, location: String, received: u64 },
     #[error("the chunk has {actual} bytes, but Content-Range says {stated}")]
     Size { stated: u64, actual: u64 },
+    #[error(transparent)]
+    ManifestInvalid(Refusal),
     #[error("the manifest has more than {0} bytes, the most that is allowed")]
     ManifestTooLarge(usize),
     #[error("the request's body broke off")]
@@ -111,10 +113,11 @@ impl RegistryError {
             Self::ManifestLost(_) => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
             Self::BlobRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
             Self::UploadUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
-            Self::UploadRange { .. } | Self::ContentRange(_) => {
+            Self::UploadRange { .. } | Self::ContentRange { .. } => {
                 (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID")
             }
             Self::Size { .. } => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
+            Self::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
             Self::ManifestTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
             Self::BrokenOff => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
             Self::Blobs(error) => of_blobs(error),
@@ -128,7 +131,7 @@ impl RegistryError {
         let headers = response.headers_mut();
         match self {
             Self::BlobRange { size } => crate::set(headers, CONTENT_RANGE, &format!("bytes */{size}")),
-            Self::UploadRange { location, received } => {
+            Self::UploadRange { location, received } | Self::ContentRange { location, received, .. } => {
                 crate::set(headers, LOCATION, location);
                 crate::set(headers, RANGE, &format!("0-{}", received.saturating_sub(1)));
             }
@@ -141,6 +144,9 @@ impl RegistryError {
     fn message(&self) -> String {
         match self {
             Self::Blobs(BlobError::Io { source, .. }) => source.to_string(),
+            Self::Blobs(BlobError::NoRoom(why)) => {
+                format!("the registry's disk has no room for it: {why}; free some, then push again")
+            }
             error => error.to_string(),
         }
     }
@@ -153,6 +159,9 @@ fn of_blobs(error: &BlobError) -> (StatusCode, &'static str) {
             (StatusCode::BAD_REQUEST, "DIGEST_INVALID")
         }
         BlobError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
+        // The specification has no code for it; this is the reference implementation's for what may pass. Of an
+        // answer from 500 on Docker shows the status alone, and this one says what is wrong.
+        BlobError::NoRoom(_) => (StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
     }
 }

@@ -10,6 +10,7 @@ use crate::range;
 use crate::session::Session;
 use crate::set;
 use ::blobs::{BlobError, Kept, Staged};
+use base::ApiError;
 use http::header::{HeaderName, LOCATION, RANGE};
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
@@ -19,10 +20,13 @@ use plan::garbage::promised_until;
 use plan::image::within;
 use plan::upload::{self, PART_BYTES, UploadRefusal};
 use request::Cx;
-use serde_json::{Value, json};
+use serde_json::json;
 use state::{LAYERS, Layer, Repository, UPLOADS};
-use store::{Table, Tx};
+use std::time::Duration;
+use store::{Role, Table, Tx};
 
+/// How long a cancellation waits for a store that stopped on a full disk: it is loaded again every other second.
+const HEAL_WAIT: Duration = Duration::from_secs(10);
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 /// POST: mounts a blob, takes a whole one, or starts an upload.
@@ -39,15 +43,17 @@ pub async fn start(
         }
     }
     let digest: Option<Digest> = query.get("digest").map(str::parse).transpose()?;
+    session.requests.blobs().check_room().await?;
     let id = initiate(session, name).await?;
     let mut staged = session.requests.blobs().stage(&id).await?;
-    match digest {
-        None => Ok(progress(StatusCode::ACCEPTED, name, &id, 0)),
-        Some(digest) => {
-            staged.append(body::incoming(incoming)).await?;
-            complete(session, name, &id, staged, digest).await
-        }
+    let Some(digest) = digest else { return Ok(progress(StatusCode::ACCEPTED, name, &id, 0)) };
+    if let Err(error) = staged.append(body::incoming(incoming)).await {
+        // Nobody was told of this upload, so nobody can go on with it.
+        staged.abort().await?;
+        forget(session, name, &id).await?;
+        return Err(error.into());
     }
+    complete(session, name, &id, staged, digest).await
 }
 
 async fn initiate(session: &Session, name: &str) -> Result<String, RegistryError> {
@@ -138,18 +144,37 @@ pub async fn finish(
     complete(session, name, id, staged, digest).await
 }
 
-/// DELETE: the upload and what was sent of it go.
+/// DELETE: the upload and what was sent of it go. Bytes first, since they may be what a full disk has no room
+/// for; a row without bytes is cancelled again, or collected.
 pub async fn cancel(session: &Session, name: &str, id: &str) -> Result<Response<Body>, RegistryError> {
-    let staged = resume(session, "ecr:UploadLayerPart", name, id).await?;
+    match resume(session, "ecr:UploadLayerPart", name, id).await {
+        Ok(staged) => staged.abort().await?,
+        // Its row is there.
+        Err(RegistryError::UploadUnknown(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let gone = cancelled(session, name, id).await;
+    match gone {
+        Err(error) if error.code == "ServiceUnavailable" => {
+            let leads = session.requests.wait_role(|role| matches!(role, Role::Leading { .. }));
+            if tokio::time::timeout(HEAL_WAIT, leads).await.is_err() {
+                return Err(error.into());
+            }
+            cancelled(session, name, id).await?;
+        }
+        gone => gone?,
+    }
+    Ok(body::bare(StatusCode::NO_CONTENT))
+}
+
+async fn cancelled(session: &Session, name: &str, id: &str) -> Result<(), ApiError> {
     let document = json!({"registryId": session.caller.account, "repositoryName": name, "uploadId": id});
     let upload = id.to_owned();
     let delete = move |tx: &mut Tx, repository: &Repository, _: &mut Cx| {
         tx.delete(UPLOADS, &within(repository).push(&upload));
-        Ok(Value::Null)
+        Ok(())
     };
-    session.commit("CancelLayerUpload", &["ecr:UploadLayerPart"], name, &document, delete).await?;
-    staged.abort().await?;
-    Ok(body::bare(StatusCode::NO_CONTENT))
+    session.commit("CancelLayerUpload", &["ecr:UploadLayerPart"], name, &document, delete).await
 }
 
 /// The staged bytes of an upload of this repository.
@@ -171,7 +196,8 @@ async fn receive(
     incoming: Incoming,
 ) -> Result<(), RegistryError> {
     let received = staged.len();
-    let chunk = range::chunk(headers).map_err(RegistryError::ContentRange)?;
+    let unreadable = |text| RegistryError::ContentRange { text, location: location(name, id), received };
+    let chunk = range::chunk(headers).map_err(unreadable)?;
     if let Some(chunk) = &chunk {
         if chunk.start != received {
             return Err(RegistryError::UploadRange { location: location(name, id), received });

@@ -6,6 +6,7 @@ mod clients;
 mod garbage;
 mod lists;
 mod manifests;
+mod room;
 mod uploads;
 
 use crate::{Meta, handle};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use state::{ACCESS_KEYS, AccessKey, KeyOwner, OUTBOX, REPOSITORIES, Repository, Tags};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use store::{MemoryEngine, Store, Table, key};
 use telemetry::Telemetry;
 use tempfile::TempDir;
@@ -39,6 +40,8 @@ pub struct World {
     pub host: String,
     pub token: String,
     pub clock: Arc<AtomicI64>,
+    /// What the disk has free while nothing is staged, in bytes.
+    pub free: Arc<AtomicU64>,
     http: reqwest::Client,
     engine: MemoryEngine,
     dir: TempDir,
@@ -59,8 +62,9 @@ impl World {
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
         let dir = TempDir::new().expect("a folder");
         let engine = MemoryEngine::default();
-        let (requests, host, _server) = serve(&engine, &dir, &clock).await;
-        let mut world = Self { requests, host, token: String::new(), clock, http: client(), engine, dir, _server };
+        let free = Arc::new(AtomicU64::new(u64::MAX));
+        let (requests, host, _server) = serve(&engine, &dir, &clock, &free).await;
+        let mut world = Self { requests, host, token: String::new(), clock, free, http: client(), engine, dir, _server };
         world.put(ACCESS_KEYS, access_key(KEY_ID, KeyOwner::Root)).await;
         world.repository("web").await;
         world.repository("other").await;
@@ -70,7 +74,7 @@ impl World {
 
     /// The same rows and folder under a new server, as after a crash.
     pub async fn restart(self) -> Self {
-        let (requests, host, _server) = serve(&self.engine, &self.dir, &self.clock).await;
+        let (requests, host, _server) = serve(&self.engine, &self.dir, &self.clock, &self.free).await;
         Self { requests, host, _server, ..self }
     }
 
@@ -246,7 +250,12 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
-async fn serve(engine: &MemoryEngine, dir: &TempDir, clock: &Arc<AtomicI64>) -> (Requests, String, Server) {
+async fn serve(
+    engine: &MemoryEngine,
+    dir: &TempDir,
+    clock: &Arc<AtomicI64>,
+    free: &Arc<AtomicU64>,
+) -> (Requests, String, Server) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let host = address.to_string();
@@ -259,7 +268,7 @@ async fn serve(engine: &MemoryEngine, dir: &TempDir, clock: &Arc<AtomicI64>) -> 
     let parts = Parts {
         store: Store::open(state::schema(), engine.clone()).expect("a store"),
         telemetry: Telemetry::open(&telemetry).expect("telemetry"),
-        blobs: Blobs::open(dir.path().join("blobs")).expect("blobs"),
+        blobs: Blobs::open_on(dir.path().join("blobs"), room::disk(dir.path(), free)).expect("blobs"),
         installation: Arc::new(installation),
         clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst))),
         names: Names::new(seed),
