@@ -110,7 +110,7 @@ impl Node {
         let registered = join(&aws, machine, &config.cluster).await;
         let registries = Registries::new(OwnRegistry::at(registered.account(), &aws), aws.clone(), config.images);
         let unpacker = Unpacker { program: config.shim.clone(), args: vec!["unpack".to_owned()] };
-        let images = Images::open(&config.data_dir, registries, unpacker).map_err(machine.data_dir_error())?;
+        let images = Images::open(&machine.data_dir, registries, unpacker).map_err(machine.data_dir_error())?;
         let mut helpers = JoinSet::new();
         helpers.spawn(warm_up(machine.containers.clone(), images.clone()));
         let ((heard, hears), (says, outgoing)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());

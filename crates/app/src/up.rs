@@ -118,7 +118,9 @@ pub fn run(args: UpArgs) -> Result<()> {
         true => args.ephemeral.folder(args.data.as_deref())?,
         false => args.data.clone().unwrap_or_else(|| cli::DATA_DIR.into()),
     };
-    let data = DataDir::claim(Paths::of(&folder))?;
+    let paths = Paths::of(&folder);
+    let folder = paths.data.clone();
+    let data = DataDir::claim(paths)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
     runtime.block_on(async {
         let (is_ephemeral, _held) = (args.ephemeral.ephemeral, data.hold()?);

@@ -1,7 +1,8 @@
 //! What is where in a data folder, and the small files that commands share.
 
-use anyhow::{Context, Result};
-use client::AwsClient;
+use crate::session::Session;
+use anyhow::{Context, Error, Result, anyhow};
+use client::{AwsClient, CallError};
 use oci::client::Scheme;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,10 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// The places under `data`, from the root on, since processes that are told of them work elsewhere.
     pub fn of(data: &Path) -> Self {
+        // Fails where there is no current folder; then what is relative leads nowhere in any case.
+        let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
         Self { data: data.components().collect() }
     }
 
@@ -160,31 +164,93 @@ pub fn server(paths: &Paths) -> Result<(Endpoint, Credentials)> {
     let absent = || format!("no Longshore runs on {}: start it with `longshore up{start}`", paths.data.display());
     // A server that was killed leaves its file behind.
     let endpoint = read_json(&paths.endpoint())?.filter(Endpoint::is_listening).with_context(absent)?;
-    let credentials = read_json(&paths.credentials())?.with_context(absent)?;
+    let credentials = read_json(&paths.credentials())?;
+    let credentials = credentials.ok_or_else(|| unlike_leading(&endpoint, &paths.data))?;
     Ok((endpoint, credentials))
+}
+
+/// Why a server that runs has no key for the account: only one that leads, or led, makes itself one.
+fn unlike_leading(endpoint: &Endpoint, data: &Path) -> Error {
+    let nobody = Credentials { access_key_id: "NONE".to_owned(), secret_access_key: String::new() };
+    // Whatever it is asked, a server that stands by refuses before it looks at who asks, and says who leads.
+    let asked = endpoint.aws(nobody).and_then(|aws| {
+        Session::block_on(async move { Ok(aws.call("ecs", "ListClusters", &serde_json::json!({})).await?) })
+    });
+    let why = match asked.map_err(|error| error.downcast::<CallError>()) {
+        Err(Ok(CallError::Service { code, message, .. })) if code == "ServiceUnavailable" => message,
+        _ => "it is starting: call again".to_owned(),
+    };
+    anyhow!("Longshore runs on {}, but {why}", data.display())
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Credentials, Endpoint, Paths, server};
     use std::fs::write;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     #[test]
-    fn what_a_killed_server_left_behind_is_not_taken_for_a_server() {
+    fn places_do_not_depend_on_where_one_stands() {
+        let here = std::env::current_dir().expect("a current folder");
+        let check =
+            |given: &str, expect: &std::path::Path| assert_eq!(Paths::of(given.as_ref()).data, expect, "{given}");
+        check("data", &here.join("data"));
+        check("./data/", &here.join("data"));
+        check(".", &here);
+        check("/var/lib/longshore/", "/var/lib/longshore".as_ref());
+        let key = Paths::of(".".as_ref()).master_key();
+        assert!(key.parent() == here.parent(), "{}", key.display());
+    }
+
+    /// Answers every request as a server that stands by.
+    fn standing_by(listener: &TcpListener) {
+        let body = r#"{"__type":"ServiceUnavailable","message":"this server stands by: http://x leads"}"#;
+        for connection in listener.incoming() {
+            let mut connection = connection.expect("a connection");
+            // A probe asks nothing.
+            if matches!(connection.read(&mut [0; 4096]), Ok(1..)) {
+                let head = "HTTP/1.1 503 -\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close";
+                return write!(connection, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("written");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_stands_by_is_said_to() {
         let dir = tempfile::tempdir().expect("a folder");
         let paths = Paths::of(dir.path());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let endpoint = Endpoint {
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let endpoint = Endpoint { url, address: None, ..endpoint() };
+        write(paths.endpoint(), serde_json::to_vec(&endpoint).expect("JSON")).expect("written");
+        let answering = std::thread::spawn(move || standing_by(&listener));
+        let error = server(&paths).err().expect("no key").to_string();
+        let data = dir.path().display();
+        assert_eq!(error, format!("Longshore runs on {data}, but this server stands by: http://x leads"));
+        answering.join().expect("answered");
+    }
+
+    fn endpoint() -> Endpoint {
+        Endpoint {
             url: "http://long.example:4566".into(),
-            address: Some(listener.local_addr().expect("an address").to_string()),
+            address: None,
             account: "000000000000".into(),
             region: "eu-west-1".into(),
             cluster: "default".into(),
             pid: 1,
             certificate: None,
             ca_bundle: None,
-        };
+        }
+    }
+
+    #[test]
+    fn what_a_killed_server_left_behind_is_not_taken_for_a_server() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let paths = Paths::of(dir.path());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let endpoint = Endpoint { address: Some(address), ..endpoint() };
         let credentials = Credentials { access_key_id: "AKIA1".into(), secret_access_key: "s".into() };
         write(paths.endpoint(), serde_json::to_vec(&endpoint).expect("JSON")).expect("written");
         write(paths.credentials(), serde_json::to_vec(&credentials).expect("JSON")).expect("written");
