@@ -17,7 +17,7 @@ pub struct ImageArgs {
     /// When a registry is asked for an image that is here already, as ECS_IMAGE_PULL_BEHAVIOR
     #[arg(long, value_name = "default|always|once|prefer-cached", default_value = "default", value_parser = behavior)]
     image_pull_behavior: String,
-    /// How long a pull may bring nothing before it is tried again, as ECS_IMAGE_PULL_INACTIVITY_TIMEOUT
+    /// How long a pull may bring nothing before it is tried again, 1m at least, as ECS_IMAGE_PULL_INACTIVITY_TIMEOUT
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = inactivity)]
     image_pull_inactivity_timeout: String,
     /// Where to pull a registry's images from before it is asked itself; may be given several times
@@ -36,7 +36,7 @@ pub struct ImageArgs {
     /// Never remove images that no task needs, as ECS_DISABLE_IMAGE_CLEANUP
     #[arg(long)]
     disable_image_cleanup: bool,
-    /// Time between two cleanups, as ECS_IMAGE_CLEANUP_INTERVAL
+    /// Time between two cleanups, 10m at least, as ECS_IMAGE_CLEANUP_INTERVAL
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = cleanup_interval)]
     image_cleanup_interval: String,
     /// Time since its pull after which a cleanup removes an image, as ECS_IMAGE_MINIMUM_CLEANUP_AGE

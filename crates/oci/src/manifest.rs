@@ -341,6 +341,16 @@ impl Index {
         // max_by_key takes the last of equals; the first listed should win.
         ranked.rev().max_by_key(|(rank, _)| *rank).map(|(_, entry)| entry)
     }
+
+    /// Where to look for a platform's manifest: at the one that [`Index::choose`] gives, else in the indexes that are
+    /// listed without a platform, which may list it (image specification, "Image Index": an entry may be an index).
+    pub fn candidates(&self, wanted: &Platform) -> Vec<&Descriptor> {
+        if let Some(chosen) = self.choose(wanted) {
+            return vec![chosen];
+        }
+        let nested = |entry: &&Descriptor| entry.platform.is_none() && media_type::is_index(&entry.media_type);
+        self.manifests.iter().filter(nested).collect()
+    }
 }
 
 /// A variant's number, `v7` being 7; none where it is not of that form, or the

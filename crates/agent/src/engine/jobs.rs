@@ -13,6 +13,8 @@ use crate::task::{Binding, Task};
 use base::Timestamp;
 use client::AwsClient;
 use oci::Digest;
+use oci::text::printable;
+use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -133,7 +135,9 @@ impl Hands {
                 self.report(subject.at.clone(), Change::Resolved { digest: digest.to_string(), bytes });
             }
             News::Progress { done, total } => self.report(subject.at.clone(), Change::Fetching { done, total }),
-            News::Retrying { attempt, why } => self.report(subject.at.clone(), Change::Refetching { attempt, why }),
+            News::Retrying { attempt, why, pause } => {
+                self.report(subject.at.clone(), Change::Retrying { attempt, why, pause });
+            }
         };
         let owner: Owner = Arc::downgrade(&subject.order) as Owner;
         let ContainerOrder { image, own_registry, .. } = subject.container();
@@ -141,7 +145,7 @@ impl Hands {
         let pulling = timeout(PULL_TIMEOUT, online.images.prepare(name, &owner, &tell));
         let change = match pulling.await {
             Ok(Ok(image)) => Change::Pulled { digest: image.digest.to_string(), fetched: fetched.get().copied() },
-            Ok(Err(error)) => Change::Failed { reason: format!("{}: {error}", error.ecs_name()) },
+            Ok(Err(error)) => Change::Failed { reason: shown(error.ecs_name(), &error) },
             Err(_elapsed) => timed_out("pulled", PULL_TIMEOUT),
         };
         self.report(subject.at, change);
@@ -380,7 +384,12 @@ fn not_linked(subject: &Subject, peer: &Peer) -> String {
 
 /// `ErrorName: text`, as `describe-tasks` shows it.
 fn reason(error: &Error) -> String {
-    format!("{}: {error}", error.ecs_name())
+    shown(error.ecs_name(), error)
+}
+
+/// In one line: images, registries and runtimes have a word in errors.
+fn shown(ecs_name: &str, error: &impl Display) -> String {
+    printable(&format!("{ecs_name}: {error}")).into_owned()
 }
 
 fn timed_out(stage: &str, limit: Duration) -> Change {

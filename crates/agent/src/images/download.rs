@@ -56,7 +56,7 @@ impl Download<'_> {
             };
             let (attempt, why) = (self.tries.failed(), error.to_string());
             tracing::warn!(layer = %self.layer.digest, attempt, why, "a layer is fetched further after a pause");
-            (self.meter.tell)(News::Retrying { attempt, why });
+            (self.meter.tell)(News::Retrying { attempt, why, pause });
             tokio::time::sleep(pause).await;
         }
     }

@@ -2,6 +2,7 @@
 
 use super::LayerError;
 use oci::client::ClientError;
+use oci::text::name;
 use oci::{ManifestError, Platform, ReferenceError};
 use std::io;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub enum PullError {
     Manifest(#[from] ManifestError),
     #[error("no matching manifest for {} in the manifest list entries", Platform::of_this_machine())]
     NoMatch,
-    #[error("image is for {image}, and this node runs {}; build it for that platform too", Platform::of_this_machine())]
+    #[error("image is for {}, and this node runs {}; build it for that platform too", name(image.as_bytes()), Platform::of_this_machine())]
     Platform { image: String },
     #[error("image is not valid: {0}; build it again")]
     Image(String),
@@ -38,6 +39,9 @@ pub enum PullError {
     /// A layer did not come.
     #[error("ref pull has been retried {attempts} time(s): failed to copy: {cause}")]
     Fetch { attempts: u32, cause: Box<PullError> },
+    /// No source had it.
+    #[error("{}; {source_name}: {last}", earlier.join("; "))]
+    Sources { earlier: Vec<String>, source_name: String, last: Box<PullError> },
     #[error("Could not transition to {to}; timed out after waiting {}m0s", .after.as_secs() / 60)]
     Timeout { to: &'static str, after: Duration },
 }
@@ -53,6 +57,7 @@ impl PullError {
             Self::Manifest(_) | Self::Image(_) => "CannotPullImageManifestError",
             Self::Timeout { .. } => "DockerTimeoutError",
             Self::Resolve { cause, .. } | Self::Fetch { cause, .. } => cause.ecs_name(),
+            Self::Sources { last, .. } => last.ecs_name(),
             _ => "CannotPullContainerError",
         }
     }
@@ -62,7 +67,42 @@ impl PullError {
         match self {
             Self::Registry(error) => error.is_transient(),
             Self::Token { transient, .. } => *transient,
+            // The last is the registry itself, which decides.
+            Self::Sources { last, .. } => last.is_transient(),
             _ => false,
+        }
+    }
+
+    /// True where any source would say the same.
+    pub(super) fn is_of_the_image(&self) -> bool {
+        match self {
+            Self::NoMatch | Self::Platform { .. } => true,
+            Self::Resolve { cause, .. } | Self::Fetch { cause, .. } => cause.is_of_the_image(),
+            _ => false,
+        }
+    }
+
+    /// This error of `source`, with those of the sources before it; ECS's words stay in front.
+    pub(super) fn after(self, earlier: Vec<(String, Self)>, source: String) -> Self {
+        let boxed = |cause: Box<Self>, earlier| Box::new(cause.after(earlier, source.clone()));
+        match self {
+            Self::Resolve { reference, attempts, cause } => {
+                Self::Resolve { reference, attempts, cause: boxed(cause, earlier) }
+            }
+            Self::Fetch { attempts, cause } => Self::Fetch { attempts, cause: boxed(cause, earlier) },
+            last => {
+                let told = |(source, error): (String, Self)| format!("{source}: {}", error.cause());
+                let earlier = earlier.into_iter().map(told).collect();
+                Self::Sources { earlier, source_name: source, last: Box::new(last) }
+            }
+        }
+    }
+
+    /// Without how often it was tried.
+    fn cause(&self) -> &Self {
+        match self {
+            Self::Resolve { cause, .. } | Self::Fetch { cause, .. } => cause.cause(),
+            other => other,
         }
     }
 }

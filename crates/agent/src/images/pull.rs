@@ -17,6 +17,10 @@ use std::time::Duration;
 /// How long it may take to learn what a name means: `ECS_MANIFEST_PULL_TIMEOUT`'s default.
 const MANIFEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Indexes within indexes that are looked into for one image. The image specification names no limit, containerd has
+/// none; a handful is what tools make.
+const INDEXES_MAX: usize = 16;
+
 /// An image's parts, and the registry that has them.
 struct Described {
     client: Client,
@@ -39,30 +43,35 @@ impl Pull<'_> {
     /// The digest of what the name means by now.
     pub async fn resolve(&self, policy: Policy) -> Result<Digest, PullError> {
         self.retry(policy, || async {
-            let mut outcome = Err(PullError::ForeignRegistry(String::new()));
+            let mut failed = Failures::default();
             for source in self.sources {
-                outcome = self.ask(source).await;
-                match &outcome {
-                    Ok(_) => break,
-                    Err(error) => tracing::warn!(?source, %error, "no answer of use"),
+                match self.ask(source).await {
+                    Ok(digest) => return Ok(digest),
+                    Err(error) => failed.add(source, error),
                 }
             }
-            outcome
+            Err(failed.told())
         })
         .await
     }
 
     /// Fetches what is missing of an image that is named by digest.
     pub async fn fetch(&self, owner: &Owner) -> Result<Arc<Image>, PullError> {
-        let mut outcome = Err(PullError::ForeignRegistry(String::new()));
+        let mut failed = Failures::default();
         for source in self.sources {
-            outcome = self.fetch_from(source, owner).await;
-            match &outcome {
-                Ok(_) => break,
-                Err(error) => tracing::warn!(?source, %error, "the image is not to be had there"),
+            match self.fetch_from(source, owner).await {
+                Ok(image) => return Ok(image),
+                Err(error) => {
+                    // The same digest is the same image everywhere.
+                    let decisive = error.is_of_the_image();
+                    failed.add(source, error);
+                    if decisive {
+                        break;
+                    }
+                }
             }
         }
-        outcome
+        Err(failed.told())
     }
 
     async fn ask(&self, source: &Registry) -> Result<Digest, PullError> {
@@ -105,15 +114,18 @@ impl Pull<'_> {
     }
 
     async fn image_manifest(&self, client: &Client, manifest: Manifest) -> Result<ImageManifest, PullError> {
-        let index = match manifest {
-            Manifest::Image(manifest) => return Ok(*manifest),
-            Manifest::Index(index) => index,
-        };
-        let chosen = index.choose(&Platform::of_this_machine()).ok_or(PullError::NoMatch)?;
-        match client.get_manifest(&self.image.at(chosen.digest.clone())).await?.parse()? {
-            Manifest::Image(manifest) => Ok(*manifest),
-            Manifest::Index(_) => Err(PullError::Image("an index lists another index for this platform".to_owned())),
+        let (mut next, mut waiting) = (manifest, Vec::new());
+        for _ in 0..=INDEXES_MAX {
+            let index = match next {
+                Manifest::Image(manifest) => return Ok(*manifest),
+                Manifest::Index(index) => index,
+            };
+            let candidates = index.candidates(&Platform::of_this_machine());
+            waiting.extend(candidates.into_iter().rev().map(|entry| entry.digest.clone()));
+            let digest = waiting.pop().ok_or(PullError::NoMatch)?;
+            next = client.get_manifest(&self.image.at(digest)).await?.parse()?;
         }
+        Err(PullError::Image(format!("it has more than {INDEXES_MAX} indexes within indexes")))
     }
 
     async fn config(&self, client: &Client, manifest: &ImageManifest) -> Result<ImageConfig, PullError> {
@@ -147,6 +159,7 @@ impl Pull<'_> {
                 let Some(pause) = tries.fail(error.is_transient()) else { return Err((tries.failed(), error)) };
                 let why = error.to_string();
                 tracing::debug!(image = %self.image, attempt = tries.failed(), why, "asked again after a pause");
+                (self.tell)(News::Retrying { attempt: tries.failed(), why, pause });
                 last = Some((tries.failed(), error));
                 tokio::time::sleep(pause).await;
             }
@@ -158,5 +171,25 @@ impl Pull<'_> {
             (Err(_), None) => return Err(PullError::Timeout { to: "MANIFEST_PULLED", after: MANIFEST_TIMEOUT }),
         };
         Err(PullError::Resolve { reference: self.image.to_string(), attempts, cause: Box::new(cause) })
+    }
+}
+
+/// What went wrong at each source, in order.
+#[derive(Default)]
+struct Failures(Vec<(String, PullError)>);
+
+impl Failures {
+    fn add(&mut self, source: &Registry, error: PullError) {
+        tracing::warn!(%source, %error, "the image is not to be had there");
+        self.0.push((source.to_string(), error));
+    }
+
+    /// The last one, with those of earlier sources in its text.
+    fn told(mut self) -> PullError {
+        match self.0.pop() {
+            None => PullError::ForeignRegistry(String::new()),
+            Some((_, only)) if self.0.is_empty() => only,
+            Some((source, last)) => last.after(self.0, source),
+        }
     }
 }

@@ -12,6 +12,7 @@ use oci::reference::DOCKER_REGISTRY;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 /// A token is renewed this long before it ends.
@@ -60,6 +61,15 @@ pub(super) enum Registry {
 impl Registry {
     pub fn is_own(&self) -> bool {
         *self == Self::Own
+    }
+}
+
+impl fmt::Display for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => f.write_str("this installation's registry"),
+            Self::Other(endpoint, _) => endpoint.fmt(f),
+        }
     }
 }
 
@@ -255,6 +265,24 @@ mod tests {
         assert_eq!(of("in.io:80/a"), [open(Endpoint::http("in.io:80"))]);
         let ecr = "999999999999.dkr.ecr.eu-west-1.amazonaws.com";
         assert_eq!(of(&format!("{ecr}/a")), [Registry::Other(Endpoint::https(ecr), named("AWS"))]);
+    }
+
+    #[test]
+    fn a_source_is_its_address_and_no_secret() {
+        let credentials = Credentials::Basic { username: "u".to_owned(), password: "hunter2".to_owned() };
+        let source = Registry::Other(Endpoint::https("docker.io"), credentials);
+        assert_eq!(source.to_string(), "https://registry-1.docker.io");
+        assert_eq!(Registry::Own.to_string(), "this installation's registry");
+        let options = ImageOptions {
+            auth: super::super::RegistryAuth::parse(
+                "ECS_ENGINE_AUTH_TYPE=docker\nECS_ENGINE_AUTH_DATA={\"m.io\":{\"username\":\"u\",\"password\":\"hunter2\"}}",
+            )
+            .expect("credentials"),
+            ..ImageOptions::default()
+        };
+        for shown in [format!("{source:?}"), format!("{options:?}")] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 
     #[test]

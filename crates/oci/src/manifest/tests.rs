@@ -127,6 +127,15 @@ fn an_index_gives_the_manifest_that_runs_best() {
     check(&[], "linux/amd64", None);
 }
 
+#[test]
+fn an_index_without_the_platform_may_list_one_that_has_it() {
+    let mut index = index(&["linux/amd64", "-", "-"]);
+    index.manifests[2].media_type = media_type::OCI_INDEX.to_owned();
+    let candidates = |wanted: &str| index.candidates(&platform(wanted)).into_iter().cloned().collect::<Vec<_>>();
+    assert_eq!(candidates("linux/amd64"), index.manifests[..1]);
+    assert_eq!(candidates("linux/arm64"), index.manifests[2..]);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..4) {

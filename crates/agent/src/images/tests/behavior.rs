@@ -72,6 +72,7 @@ async fn failures_are_told_in_the_words_of_ecs() {
     // Nobody listens on port 1, and the second attempt finds nobody either.
     let closed = |_: &Fake| "127.0.0.1:1/web:1".to_owned();
     let (fake, _) = serve(Registry::default()).await;
+    let told = Mutex::new(Vec::new());
     let error = {
         let dir = tempfile::tempdir().expect("temp dir");
         let images = open(&fake, dir.path());
@@ -80,12 +81,14 @@ async fn failures_are_told_in_the_words_of_ecs() {
             oci::client::Endpoint::http("127.0.0.1:1"),
             oci::client::Credentials::Anonymous,
         );
-        let pull = Pull { images: &images, sources: &[source], image: &image, tell: &|_| () };
+        let pull = Pull { images: &images, sources: &[source], image: &image, tell: &|news| told.lock().push(news) };
         pull.resolve(crate::images::retry::MANIFEST_IF_CACHED).await.expect_err("nobody there")
     };
     let text = error.to_string();
     assert!(text.starts_with("pull image manifest has been retried 3 time(s): failed to resolve ref 127.0.0.1:1/web:1: failed to do request: "), "{text}");
     assert!(text.contains("Connection refused"), "{text}");
+    let again = |news: &News| matches!(news, News::Retrying { why, .. } if why.contains("Connection refused"));
+    assert!(told.lock().len() == 2 && told.lock().iter().all(again), "{told:?}");
 }
 
 #[tokio::test]
