@@ -72,7 +72,8 @@ fn outcome(outcome: anyhow::Result<ExitCode>) -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is::<cli::ReaderGone>() => ExitCode::from(cli::ReaderGone::EXIT_CODE),
         Err(error) => {
-            say_aside(format_args!("longshore: {error:#}"));
+            // What went wrong may be told in the words of strangers.
+            say_aside(oci::text::printable(&format!("longshore: {error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -11,6 +11,7 @@ mod images;
 mod logs;
 mod out;
 mod paths;
+mod pauses;
 mod ps;
 mod push;
 mod run;

@@ -1,5 +1,6 @@
 //! `longshore logs`: what a task's containers wrote.
 
+use crate::pauses::Pauses;
 use crate::say;
 use crate::session::{Session, items, text};
 use crate::table::Output;
@@ -7,11 +8,16 @@ use crate::task::{self, Stream};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// How often a task that runs is asked for more.
-const POLL: Duration = Duration::from_millis(250);
-/// How long after its task's end a stream may still get events.
+/// How long after its task's end a stream may still get events, where the node does not ship them before it tells the
+/// end.
 const AFTER_END: Duration = Duration::from_secs(2);
+/// Our own node tells a task's end when its output is shipped, or this long after it ended, in seconds (`LOGS_WAIT` of
+/// the agent): an end that took that long to tell may have come before the output.
+const TOLD_LATE_S: f64 = 5.0;
+/// What the attributes of our own nodes begin with.
+const OUR_ATTRIBUTES: &str = "longshore.";
 
 /// What is shown of a task.
 pub struct Wanted<'a> {
@@ -44,7 +50,7 @@ pub async fn follow(
     tails: &mut [Tail],
     mut show: impl FnMut(&Stream, &Value) -> Result<()>,
 ) -> Result<()> {
-    let mut ended_for = Duration::ZERO;
+    let (mut pauses, mut end) = (Pauses::default(), None);
     loop {
         let mut came = false;
         for tail in &mut *tails {
@@ -54,17 +60,36 @@ pub async fn follow(
             }
         }
         if came {
+            pauses = Pauses::default();
             continue;
         }
-        if !wanted.follow || ended_for >= AFTER_END {
+        if !wanted.follow || end.is_some_and(|end| Instant::now() >= end) {
             return Ok(());
         }
-        let state = task::describe(session, wanted.cluster, wanted.task).await?;
-        if state["lastStatus"] == "STOPPED" {
-            ended_for += POLL;
+        if end.is_none() {
+            let state = task::describe(session, wanted.cluster, wanted.task).await?;
+            if state["lastStatus"] == "STOPPED" {
+                let more = if is_shipped(session, wanted.cluster, &state).await { Duration::ZERO } else { AFTER_END };
+                end = Some(Instant::now() + more);
+                // What came between the last look and the end.
+                continue;
+            }
         }
-        tokio::time::sleep(POLL).await;
+        pauses.wait().await;
     }
+}
+
+/// True when all that a stopped task wrote is in its streams.
+async fn is_shipped(session: &Session, cluster: &str, task: &Value) -> bool {
+    let late = task["stoppedAt"].as_f64().zip(task["executionStoppedAt"].as_f64());
+    if late.is_none_or(|(told, ended)| told - ended >= TOLD_LATE_S) {
+        return false;
+    }
+    let input = json!({ "cluster": cluster, "containerInstances": [task["containerInstanceArn"]] });
+    // A node that is gone tells nothing.
+    let nodes = session.ecs("DescribeContainerInstances", &input).await.unwrap_or_default();
+    let ours = |it: &Value| it["name"].as_str().is_some_and(|name| name.starts_with(OUR_ATTRIBUTES));
+    items(&nodes["containerInstances"][0]["attributes"]).iter().any(ours)
 }
 
 /// How far a stream was read.

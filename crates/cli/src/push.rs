@@ -6,6 +6,7 @@ mod layout;
 mod rootfs;
 mod upload;
 
+use crate::run::variable;
 use crate::say;
 use crate::session::Session;
 
@@ -28,8 +29,8 @@ pub struct PushArgs {
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     command: Option<Command>,
     /// Of a root file system: environment, NAME=VALUE
-    #[arg(long, short, value_name = "NAME=VALUE")]
-    env: Vec<String>,
+    #[arg(long, short, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
 }
 
 /// As a Dockerfile's CMD has it.
@@ -75,7 +76,8 @@ fn name(session: &Session, given: &str) -> Result<ImageReference> {
 
 fn read(args: &PushArgs, scratch: &Path) -> Result<Image> {
     let cmd = args.command.clone().map(|command| command.0).unwrap_or_default();
-    let config = oci::image_config::ContainerConfig { cmd, env: args.env.clone(), ..Default::default() };
+    let env = args.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let config = oci::image_config::ContainerConfig { cmd, env, ..Default::default() };
     if args.source.is_dir() {
         return layout::read(&args.source);
     }

@@ -1,18 +1,16 @@
 //! `longshore run`: an image, or a registered task definition, as a task before one's eyes.
 
 use crate::logs::{self, Tail, Wanted, message};
+use crate::pauses::Pauses;
 use crate::session::{Session, items, last, text};
 use crate::{definition, say, task};
 use anyhow::{Context, Result, bail};
 use oci::ImageReference;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// The log group of tasks that were run so, below which each family has a prefix.
 const LOG_GROUP: &str = "/longshore/run";
-/// How often the task is looked at until it runs, or has ended.
-const POLL: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 pub struct RunArgs {
@@ -48,7 +46,7 @@ pub struct RunArgs {
 }
 
 /// `NAME=VALUE`.
-fn variable(text: &str) -> Result<(String, String), String> {
+pub fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     if name.is_empty() { Err("it has no name".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
 }
@@ -205,12 +203,13 @@ async fn until_begun(session: &Session, cluster: &str, task: &str) -> Result<Val
 }
 
 async fn until(session: &Session, cluster: &str, task: &str, reached: impl Fn(&str) -> bool) -> Result<Value> {
+    let mut pauses = Pauses::default();
     loop {
         let state = task::describe(session, cluster, task).await?;
         if reached(state["lastStatus"].as_str().context("the task has no status")?) {
             return Ok(state);
         }
-        tokio::time::sleep(POLL).await;
+        pauses.wait().await;
     }
 }
 

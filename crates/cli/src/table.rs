@@ -4,6 +4,7 @@ use crate::say;
 use anyhow::Result;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
+use oci::text::printable;
 use serde_json::Value;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -31,7 +32,8 @@ fn table(items: &[Value], columns: &[Column]) -> String {
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|(heading, _)| *heading));
     for item in items {
-        table.add_row(columns.iter().map(|(_, cell)| cell(item)));
+        // Images of strangers have their word in reasons and names.
+        table.add_row(columns.iter().map(|(_, cell)| printable(&cell(item)).into_owned()));
     }
     let lines: Vec<_> = table.lines().map(|line| line.trim().to_owned()).collect();
     lines.join("\n")
@@ -72,6 +74,11 @@ mod tests {
         let columns: [Column; 2] = [("NAME", |item| item["a"].to_string()), ("B", |item| item["b"].to_string())];
         let shown = table(&[json!({ "a": 1, "b": 2 }), json!({ "a": 333_333, "b": 4 })], &columns);
         insta::assert_snapshot!(shown);
+        let hostile = table(
+            &[json!({ "a": "x\n\u{1b}[31my" })],
+            &[("NAME", |item| item["a"].as_str().unwrap_or_default().to_owned())],
+        );
+        assert_eq!(hostile, "NAME\nx\\n\\u{1b}[31my");
         assert!(table(&[], &columns).starts_with("NAME"), "headings tell that there is nothing");
     }
 

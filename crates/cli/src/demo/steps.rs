@@ -3,6 +3,7 @@
 use crate::say;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
+use oci::text::printable;
 use std::time::{Duration, Instant};
 
 const SPIN: Duration = Duration::from_millis(80);
@@ -31,12 +32,12 @@ impl Steps {
     pub fn done(&mut self, what: impl AsRef<str>) -> Result<()> {
         let Some((bar, begun)) = self.bar.take() else { return Ok(()) };
         bar.finish_and_clear();
-        say(format!("  \u{2713} {} ({} ms)", what.as_ref(), begun.elapsed().as_millis()))
+        say(format!("  \u{2713} {} ({} ms)", printable(what.as_ref()), begun.elapsed().as_millis()))
     }
 
     /// A line beneath the step that runs.
     pub fn line(&self, what: impl AsRef<str>) -> Result<()> {
-        let line = format!("    {}", what.as_ref());
+        let line = format!("    {}", printable(what.as_ref()));
         match &self.bar {
             Some((bar, _)) => bar.suspend(|| say(line)),
             None => say(line),

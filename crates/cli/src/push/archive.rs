@@ -55,7 +55,9 @@ impl Archive {
     /// Writes the regular files of a saved image into `folder`, and answers what it is, by the files at its root.
     /// A root file system is let be as soon as it shows. Links of older `docker save` to earlier layers are followed.
     pub fn extract(&self, folder: &Path) -> Result<Kind> {
+        let mut is_empty = true;
         for entry in tar::Archive::new(self.stream()?).entries()? {
+            is_empty = false;
             let mut entry = entry.context("it is no tar file")?;
             let path = entry.path()?.into_owned();
             if is_of_root(&path) {
@@ -75,6 +77,7 @@ impl Archive {
                 _ => {}
             }
         }
+        ensure!(!is_empty, "it holds nothing: give a root file system, or an image, as tar");
         let has = |name: &str| folder.join(name).is_file();
         Ok(match (has("oci-layout"), has("manifest.json")) {
             (true, _) => Kind::Oci,

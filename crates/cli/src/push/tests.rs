@@ -88,6 +88,16 @@ fn archives_are_known_by_what_they_hold() {
 }
 
 #[test]
+fn nothing_is_no_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for nothing in [vec![], tar(&[]), vec![0; 10_240]] {
+        let archive = Archive::open(&written(&folder, "a.tar", &nothing)).expect("open");
+        let error = archive.extract(folder.path()).expect_err("refused").to_string();
+        assert!(error.contains("it holds nothing"), "{error}");
+    }
+}
+
+#[test]
 fn what_docker_saved_becomes_a_docker_manifest() {
     let folder = tempfile::tempdir().expect("a folder");
     let layer = tar(&[("bin/tool", b"tool")]);
