@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -15,6 +16,11 @@ use crate::drivers::spool::{READ_BYTES_MAX, Stream};
 
 /// How often a full spool is looked at again: 20 ms.
 const FULL_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+/// How often what a full disk did not take is tried again: 250 ms.
+const BEHIND_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+/// How often, and with what pauses, when nothing but that is left of a container.
+const LAST_TRIES: u32 = 10;
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a pipe may stay open after the container ended, when some process outside holds it: 500 ms.
 const LINGER: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
 
@@ -60,7 +66,19 @@ impl<'a> Pump<'a> {
                 self.sink.push_rest(now(), source.stream, &rest)?;
             }
         }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
         self.sink.finish(now())?;
+        for _ in 0..LAST_TRIES {
+            if self.sink.behind().is_none() {
+                break;
+            }
+            std::thread::sleep(LAST_PAUSE);
+            self.sink.flush();
+        }
+        self.sink.give_up(now());
         self.shim.wake_agent();
         Ok(())
     }
@@ -76,7 +94,11 @@ impl<'a> Pump<'a> {
         if polled.is_empty() {
             return Ok(true);
         }
-        let limit = if full { Some(&FULL_WAIT) } else { container.is_none().then_some(&self.linger) };
+        let limit = match self.sink.behind() {
+            Some(_) if container.is_some() => Some(&BEHIND_WAIT),
+            _ if full => Some(&FULL_WAIT),
+            _ => container.is_none().then_some(&self.linger),
+        };
         let ready = match poll(&mut polled, limit) {
             Err(Errno::INTR) => return Ok(false),
             other => other?,
@@ -107,7 +129,7 @@ impl<'a> Pump<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        if any && self.sink.flush() {
+        if (any || self.sink.behind().is_some()) && self.sink.flush() {
             self.shim.wake_agent();
         }
         Ok(any)

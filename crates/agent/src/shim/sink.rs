@@ -71,6 +71,21 @@ impl Sink {
         matches!(self, Self::Spool(_))
     }
 
+    /// Why what was pushed waits for another flush; none where nothing does.
+    pub fn behind(&self) -> Option<&io::Error> {
+        match self {
+            Self::Spool(spool) => spool.behind(),
+            Self::File(_) | Self::Nowhere => None,
+        }
+    }
+
+    /// What waits is counted as dropped.
+    pub fn give_up(&mut self, at: Timestamp) {
+        if let Self::Spool(spool) = self {
+            spool.give_up(at);
+        }
+    }
+
     pub fn finish(&mut self, at: Timestamp) -> io::Result<()> {
         match self {
             Self::Spool(spool) => spool.finish(at),

@@ -13,6 +13,10 @@ use super::{
 };
 use crate::drivers::Overflow;
 
+/// Bytes of records that are kept in memory while a full disk does not take them: what Docker's drivers keep of a
+/// container whose output is not waited for (Docker Engine documentation, "max-buffer-size").
+const BEHIND_BYTES_MAX: usize = 1 << 20;
+
 pub(crate) struct Writer {
     file: File,
     capacity: u64,
@@ -24,8 +28,10 @@ pub(crate) struct Writer {
     dropped: Tally,
     /// Records from `head` on that are not in the file yet.
     batch: Vec<u8>,
-    /// The lines among them.
+    /// The lines among them, and what their notices tell of.
     batched: Tally,
+    /// Why the file did not take them.
+    behind: Option<io::Error>,
 }
 
 #[derive(Default)]
@@ -36,8 +42,12 @@ struct Tally {
 
 impl Tally {
     fn count(&mut self, bytes: usize) {
-        self.records += 1;
-        self.bytes += bytes as u64;
+        self.add(&Self { records: 1, bytes: bytes as u64 });
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.records += more.records;
+        self.bytes += more.bytes;
     }
 }
 
@@ -67,6 +77,7 @@ impl Writer {
             dropped: Tally::default(),
             batch: Vec::new(),
             batched: Tally::default(),
+            behind: None,
         })
     }
 
@@ -79,7 +90,17 @@ impl Writer {
         if self.room() < need {
             self.refresh_tail()?;
         }
-        Ok(self.room() >= need)
+        Ok(self.room() >= need && self.fits_memory(need))
+    }
+
+    /// Why records wait in memory; none when all are in the file.
+    pub(crate) fn behind(&self) -> Option<&io::Error> {
+        self.behind.as_ref()
+    }
+
+    /// Whether so many bytes more may wait for a disk that takes none.
+    fn fits_memory(&self, need: u64) -> bool {
+        self.behind.is_none() || self.batch.len() as u64 + need <= BEHIND_BYTES_MAX as u64
     }
 
     /// From here on the room kept for a container's end may be used, and nothing waits any more.
@@ -95,7 +116,7 @@ impl Writer {
         if self.room() < need + notice {
             self.refresh_tail()?;
         }
-        if self.room() < need + notice {
+        if self.room() < need + notice || !self.fits_memory(need + notice) {
             self.dropped.count(line.len());
             return Ok(());
         }
@@ -120,16 +141,24 @@ impl Writer {
     }
 
     /// Puts the pushed records into the file, and only then moves the head over them. What a full disk does
-    /// not take counts as dropped: a container should not end for its output's sake.
+    /// not take waits for the next flush: a container should not end for its output's sake.
     pub(crate) fn flush(&mut self) {
-        let lines = std::mem::take(&mut self.batched);
-        if self.write_batch().is_ok() {
+        self.behind = self.write_batch().err();
+        if self.behind.is_none() {
             self.head += self.batch.len() as u64;
-        } else {
-            self.dropped.records += lines.records;
-            self.dropped.bytes += lines.bytes;
+            self.batch.clear();
+            self.batched = Tally::default();
         }
-        self.batch.clear();
+    }
+
+    /// Counts what waits as dropped, and says that much: it fits where all did not, as a rule.
+    pub(crate) fn give_up(&mut self, at: Timestamp) {
+        if self.behind.is_some() {
+            self.batch.clear();
+            self.dropped.add(&std::mem::take(&mut self.batched));
+            self.push_notice(at);
+            self.flush();
+        }
     }
 
     fn write_batch(&self) -> io::Result<()> {
@@ -146,6 +175,7 @@ impl Writer {
             return;
         }
         let dropped = std::mem::take(&mut self.dropped);
+        self.batched.add(&dropped);
         let mut body = [0; 16];
         body[..8].copy_from_slice(&dropped.records.to_le_bytes());
         body[8..].copy_from_slice(&dropped.bytes.to_le_bytes());
@@ -182,4 +212,94 @@ fn number(file: &File, at: u64) -> io::Result<u64> {
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, at)?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drivers::spool::{Reader, Record};
+    use std::path::PathBuf;
+
+    /// A spool whose disk is full until it is given its file back.
+    struct Full {
+        writer: Writer,
+        file: File,
+        path: PathBuf,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Full {
+        fn new(overflow: Overflow) -> Self {
+            let dir = tempfile::tempdir().expect("temp dir");
+            let path = dir.path().join("spool");
+            let mut writer = Writer::open(&path, 8 << 20, overflow).expect("open");
+            let full = File::options().read(true).write(true).open("/dev/full").expect("/dev/full");
+            let file = std::mem::replace(&mut writer.file, full);
+            Self { writer, file, path, _dir: dir }
+        }
+
+        fn push(&mut self, line: &[u8]) {
+            self.writer.push(Timestamp::from_millis(1), Stream::Out, line, false).expect("pushed");
+            self.writer.flush();
+        }
+
+        /// Lines that are there once there is room, and what is said to be dropped.
+        fn with_room(mut self) -> (usize, u64, u64) {
+            self.writer.file = self.file;
+            self.writer.finish(Timestamp::from_millis(2)).expect("finished");
+            assert!(self.writer.behind().is_none());
+            told(&self.path)
+        }
+    }
+
+    fn told(path: &Path) -> (usize, u64, u64) {
+        let (mut reader, mut told) = (Reader::open(path, 0).expect("reader"), (0, 0, 0));
+        while let Some(record) = reader.next_record().expect("sound") {
+            match record {
+                Record::Line { .. } => told.0 += 1,
+                Record::Dropped { records, bytes, .. } => (told.1, told.2) = (told.1 + records, told.2 + bytes),
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_is_there_when_it_has_room() {
+        let mut full = Full::new(Overflow::Drop);
+        (0..500).for_each(|_| full.push(b"tick"));
+        assert_eq!(full.writer.behind().map(io::Error::kind), Some(io::ErrorKind::StorageFull));
+        assert_eq!(full.with_room(), (500, 0, 0));
+    }
+
+    #[test]
+    fn what_memory_has_no_room_for_is_counted_to_the_last_line() {
+        let mut full = Full::new(Overflow::Drop);
+        let line = [b'x'; 1 << 10];
+        let pushed = 2 * BEHIND_BYTES_MAX / line.len();
+        (0..pushed).for_each(|_| full.push(&line));
+        assert!(full.writer.batch.len() <= BEHIND_BYTES_MAX);
+        let (lines, dropped, bytes) = full.with_room();
+        assert!(lines > pushed / 3, "{lines}");
+        assert_eq!((lines + dropped as usize, bytes), (pushed, dropped * line.len() as u64));
+    }
+
+    #[test]
+    fn a_container_whose_output_is_waited_for_waits_for_the_disk() {
+        let mut full = Full::new(Overflow::Block);
+        while full.writer.accepts_more().expect("readable") {
+            full.push(&[b'x'; READ_BYTES_MAX]);
+        }
+        assert!(full.writer.batch.len() <= BEHIND_BYTES_MAX);
+        let pushed = full.writer.batched.records as usize;
+        assert_eq!(full.with_room(), (pushed, 0, 0));
+    }
+
+    #[test]
+    fn what_is_given_up_is_counted() {
+        let mut full = Full::new(Overflow::Drop);
+        (0..3).for_each(|_| full.push(b"lost"));
+        full.writer.file = full.file.try_clone().expect("cloned");
+        full.writer.give_up(Timestamp::from_millis(3));
+        assert_eq!(told(&full.path), (0, 3, 12));
+    }
 }
