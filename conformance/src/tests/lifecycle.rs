@@ -23,7 +23,7 @@ impl Stage {
     }
 
     /// `KIND container` of each event, once one of them is `last`.
-    fn story(&self, task: &str, last: &str) -> Result<Vec<Value>> {
+    pub(super) fn story(&self, task: &str, last: &str) -> Result<Vec<Value>> {
         let begun = std::time::Instant::now();
         loop {
             let output = self.server.command("events")?.args([task, "--output", "json"]).output()?;
