@@ -14,9 +14,11 @@ use crate::drivers::{ContainerId, Outcome, Status};
 use crate::images::Owner;
 use crate::machine::{Action, At, Change, Command, Event, Found, Machine};
 use crate::order::id_of;
+use crate::saved;
 use crate::session::{Heard, Outgoing};
 use crate::task::{Desired, Stage, Stopping, Task};
 use base::{Names, OsSecrets, Secrets};
+use futures_util::future::OptionFuture;
 use jobs::{Peer, Subject, exit_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -59,6 +61,8 @@ impl Engine {
         found: Vec<(ContainerId, Status)>,
     ) -> Result<Self, AgentError> {
         let tasks = hands.saved.tasks().map_err(AgentError::Saved)?;
+        let untold = tasks.iter().map(|task| hands.saved.story(task.order.id())).collect::<Result<Vec<_>, _>>();
+        let untold = untold.map_err(AgentError::Saved)?;
         let known = tasks.iter().map(|task| task.order.arn.clone()).collect();
         let (works, to_write) = mpsc::unbounded_channel();
         let mut jobs = JoinSet::new();
@@ -74,6 +78,10 @@ impl Engine {
         engine.remove_stray_volumes(&tasks);
         engine.hold_images(&tasks);
         let commands = engine.machine.restore(tasks, client::now());
+        // First what a former process had no time to tell.
+        for task in untold {
+            engine.story.add(task);
+        }
         engine.story.add(engine.machine.take_story());
         engine.perform(commands, None);
         Ok(engine)
@@ -167,7 +175,12 @@ impl Engine {
                 Command::Submit { task, report } => {
                     if let Some(known) = self.machine.task(&task) {
                         let cluster = known.order.cluster.clone();
-                        self.jobs.spawn(self.hands.clone().submit(task, cluster, report));
+                        let whole = (report.is_end() && link.is_some()).then(|| self.story.whole());
+                        let submitting = self.hands.clone().submit(task, cluster, report);
+                        self.jobs.spawn(async move {
+                            OptionFuture::from(whole).await;
+                            submitting.await;
+                        });
                     }
                 }
                 Command::Do { at, action } => {
@@ -278,7 +291,7 @@ impl Engine {
 
     fn persist(&mut self, task: String) {
         let Some((known, revision)) = self.machine.snapshot(&task) else { return };
-        match serde_json::to_vec(known) {
+        match saved::bytes(known, &self.story.of(&task)) {
             Ok(bytes) => self.write(Work::Write { task, bytes, revision }),
             // Only a map with keys that are no texts could fail, and there is none.
             Err(error) => tracing::error!(task, %error, "a task cannot be written"),

@@ -17,6 +17,7 @@ use crate::task::{Binding, Container, Desired, Reported, Task};
 use base::{Names, Timestamp};
 use live::Live;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 use wire::acs::TaskEvent;
 
 mod health;
@@ -100,10 +101,11 @@ pub enum Change {
         done: u64,
         total: u64,
     },
-    /// A layer did not come, or not whole, and is asked for again.
-    Refetching {
+    /// The manifest did not come, or a layer not whole: it is asked for again after a pause.
+    Retrying {
         attempt: u32,
         why: String,
+        pause: Duration,
     },
     Pulled {
         digest: String,

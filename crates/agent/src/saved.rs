@@ -3,7 +3,7 @@
 //! | path under the data folder | content |
 //! |---|---|
 //! | `node.json` | [`Node`]: which container instance we are |
-//! | `tasks/<task id>/task.json` | a [`Task`], until its end was acknowledged |
+//! | `tasks/<task id>/task.json` | a [`Task`], until its end was acknowledged, and what was not told of its story when it was written |
 //! | `tasks/<task id>/<runtime id>.logs` | how far the container's output was shipped, see [`crate::logs`] |
 //!
 //! Everything here blocks.
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use wire::acs::TaskEvent;
 
 const NODE: &str = "node.json";
 const TASKS: &str = "tasks";
@@ -25,6 +26,28 @@ pub struct Node {
     /// The cluster's name.
     pub cluster: String,
     pub container_instance_arn: String,
+}
+
+/// A task's file: the task, and beside its members the untold part of its story.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    task: &'a Task,
+    story: &'a [TaskEvent],
+}
+
+#[derive(Default, Deserialize)]
+struct Untold {
+    #[serde(default)]
+    story: Vec<TaskEvent>,
+}
+
+/// What a task's file holds.
+///
+/// # Errors
+/// Never, with the types as they are.
+pub fn bytes(task: &Task, story: &[TaskEvent]) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&Written { task, story })
 }
 
 /// The data folder's own part of the files above.
@@ -65,6 +88,11 @@ impl Saved {
             }
         }
         Ok(tasks)
+    }
+
+    /// What was not told of a saved task's story when its file was written; some of it may have been told since.
+    pub fn story(&self, id: &str) -> io::Result<Vec<TaskEvent>> {
+        Ok(read_json::<Untold>(&self.dir(id).join(TASK))?.unwrap_or_default().story)
     }
 
     /// Writes a new task where it survives this process. [`Saved::sync_new`] makes it survive the machine.
@@ -149,12 +177,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let saved = Saved::open(dir.path()).expect("open");
         let mut first = task("task/c/1");
-        saved.note("1", &serde_json::to_vec(&first).expect("json")).expect("noted");
+        let story = [TaskEvent { text: Some("untold".to_owned()), ..TaskEvent::default() }];
+        saved.note("1", &bytes(&first, &story).expect("json")).expect("noted");
         assert_eq!(saved.tasks().expect("read"), [first.clone()]);
+        assert_eq!(saved.story("1").expect("read"), story);
         saved.sync_new("1").expect("synced");
         first.desired = Desired::Stopped;
         saved.replace("1", &serde_json::to_vec(&first).expect("json")).expect("replaced");
         assert_eq!(Saved::open(dir.path()).expect("open").tasks().expect("read"), [first]);
+        assert_eq!(saved.story("1").expect("read"), []);
         saved.forget("1").expect("forgotten");
         saved.forget("1").expect("forgotten twice");
         assert_eq!(saved.tasks().expect("read"), []);

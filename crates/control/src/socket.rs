@@ -118,6 +118,8 @@ async fn delivered(control: &Control, session: &Session, orders: Vec<Delivered>)
             tx.update(TASKS, &key![&node.account, &node.region, &node.cluster, &order.task], |task| {
                 match order.desired {
                     DesiredStatus::Running => (task.delivery.run_acknowledged, task.delivery.run) = (true, handover),
+                    // One that crossed the task's end changed nothing.
+                    DesiredStatus::Stopped if !task.holds_resources() => {}
                     DesiredStatus::Stopped => (task.delivery.stop_acknowledged, task.delivery.stop) = (true, handover),
                 }
                 task.times.connectivity.get_or_insert(now);

@@ -15,6 +15,7 @@ pub(crate) mod files;
 pub(crate) mod filter;
 pub(crate) mod init;
 pub mod network;
+mod proc_mounts;
 pub(crate) mod process;
 pub mod records;
 pub(crate) mod remains;
@@ -24,6 +25,7 @@ pub mod runtime;
 mod signal;
 mod spec;
 pub mod spool;
+pub(crate) mod start_error;
 pub mod volumes;
 
 pub use cgroup::limits::Limits;

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use wire::acs::TaskEvent;
 
 /// The `reason` of a container that had been made and is not there any more.
-const VANISHED: &str = "ContainerVanishedError: No container matching saved ID found; it was removed by hand, or the machine restarted";
+const VANISHED: &str =
+    "ContainerVanishedError: No container matching saved ID found; it was removed by hand, or the machine restarted";
 
 /// The work that is out for a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +184,9 @@ impl Live {
                 self.reach(index, Stage::ManifestPulled, Some(digest));
             }
             Change::Fetching { done, total } => self.tell(index, now, |teller| teller.fetching(done, total)),
-            Change::Refetching { attempt, why } => self.tell(index, now, |teller| teller.refetching(attempt, &why)),
+            Change::Retrying { attempt, why, pause } => {
+                self.tell(index, now, |teller| teller.retrying(attempt, &why, pause));
+            }
             Change::Pulled { digest, fetched } => {
                 self.work[index] = None;
                 self.task.pull_stopped = Some(now);

@@ -56,6 +56,11 @@ impl Report {
         Some(Self::Task(task_report(task, due)))
     }
 
+    /// True for the last report of a task.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Task(report) if report.status == Reported::Stopped)
+    }
+
     /// Notes in the task that this was acknowledged.
     pub(super) fn settle(&self, task: &mut Task) {
         let told = match self {

@@ -5,6 +5,7 @@ use crate::logs::Trouble;
 use crate::order::Dependency;
 use crate::task::HealthStatus;
 use base::Timestamp;
+use std::time::Duration;
 use wire::acs::TaskEvent;
 
 fn event(task: &str, container: Option<&str>, at: Timestamp, kind: &str, text: impl Into<String>) -> TaskEvent {
@@ -54,8 +55,9 @@ impl Teller<'_> {
         TaskEvent { bytes: Some(done.cast_signed()), ..self.tell("PULL_PROGRESS", text) }
     }
 
-    pub fn refetching(self, attempt: u32, why: &str) -> TaskEvent {
-        self.tell("PULL_RETRIED", format!("attempt {attempt} failed: {why}"))
+    pub fn retrying(self, attempt: u32, why: &str, pause: Duration) -> TaskEvent {
+        let pause_s = pause.as_secs_f64();
+        self.tell("PULL_RETRIED", format!("attempt {attempt} failed: {why}; the next follows in {pause_s:.2} s"))
     }
 
     pub fn pulled(self, digest: &str, fetched: Option<u64>) -> TaskEvent {
@@ -115,7 +117,7 @@ impl Teller<'_> {
     pub fn output_trouble(self, trouble: &Trouble) -> TaskEvent {
         match trouble {
             Trouble::Dropped { lines, bytes } => {
-                let text = format!("{lines} lines ({bytes} bytes) so far: the buffer was full (max-buffer-size)");
+                let text = format!("{lines} lines ({bytes} bytes) so far: the buffer (max-buffer-size), or the disk, was full");
                 TaskEvent { bytes: Some(bytes.cast_signed()), ..self.tell("OUTPUT_DROPPED", text) }
             }
             Trouble::Refused { events, why } => self.tell("OUTPUT_REFUSED", format!("{events} log events: {why}")),
@@ -153,5 +155,18 @@ fn said(probe: &Probe) -> String {
     match probe.output.trim() {
         "" => code,
         output => format!("{code}: {output}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_tells_what_failed_and_when_the_next_follows() {
+        let teller = Teller { task: "t", container: "c", at: Timestamp::default() };
+        let event = teller.retrying(2, "no route", Duration::from_millis(93));
+        let text = "attempt 2 failed: no route; the next follows in 0.09 s";
+        assert_eq!((event.kind.as_deref(), event.text.as_deref()), (Some("PULL_RETRIED"), Some(text)));
     }
 }

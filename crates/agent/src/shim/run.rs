@@ -8,16 +8,18 @@ use std::process::{Command, Stdio};
 
 use base::Timestamp;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use serde_json::Value;
 
 use super::Shim;
 use super::pump::Pump;
 use super::sink::Sink;
 use super::stdio::{self, Console, Ours, Theirs};
 use crate::drivers::cgroup;
+use crate::drivers::files::read_json;
 use crate::drivers::process::ProcessRef;
-use crate::drivers::records::{Exit, Outcome, RUNTIME_LOG, Started};
+use crate::drivers::records::{CONFIG, Exit, Outcome, RUNTIME_LOG, Started};
 use crate::drivers::runtime::complaint;
-use crate::drivers::{filter, now};
+use crate::drivers::{filter, now, start_error};
 
 /// Where the runtime writes the process id of the container's first process.
 const PID_FILE: &str = "init.pid";
@@ -72,9 +74,16 @@ impl Shim {
         });
         match called {
             Ok((status, terminal)) if status.success() => Ok(terminal),
-            Ok(_) => Err(complaint(&self.dir.join(RUNTIME_LOG))),
+            Ok(_) => Err(self.why_not_started()),
             Err(error) => Err(format!("could not call {}: {error}", self.record.runtime.path.display())),
         }
+    }
+
+    /// What the runtime complains of, with the command where it is about that.
+    fn why_not_started(&self) -> String {
+        let config = read_json::<Value>(&self.dir.join(CONFIG)).ok().flatten().unwrap_or_default();
+        let command = config["process"]["args"][0].as_str().unwrap_or_default();
+        start_error::worded(&self.record.runtime.name, command, &complaint(&self.dir.join(RUNTIME_LOG)))
     }
 
     /// Records that the container runs. Its first process is this one's child, so its pid stays its own.

@@ -35,7 +35,7 @@ use super::runtime::Runtime;
 use super::signal::Signal;
 use super::spec::{BindMount, ContainerId, ContainerSpec, Sharing};
 use super::volumes::{self, Volumes};
-use super::{Error, confinement, devices, init, network};
+use super::{Error, confinement, devices, init, network, proc_mounts};
 use again::Verdict;
 pub use exec::Executed;
 use follow::{Follower, Seen};
@@ -157,6 +157,7 @@ impl Containers {
     /// Whatever the specification, the image or the node lacks; then nothing is left of it.
     pub async fn create(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Created, Error> {
         spec.validate()?;
+        proc_mounts::check(spec)?;
         confinement::check(&spec.security)?;
         let dir = self.dir(id);
         make_dir(&dir).map_err(|error| match error.kind() {

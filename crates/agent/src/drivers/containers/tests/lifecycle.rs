@@ -334,3 +334,28 @@ async fn what_is_left_of_a_container_that_ran_is_kept_and_holds_nothing() {
     containers.remove(&unstarted).await.expect("removed");
     assert_eq!(fs::read_dir(node.config.data.join("stopped")).expect("remains").count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_cannot_be_started_is_named() {
+    for runtime in ["crun", "runc"] {
+        let node = Node::with_runtimes(&[runtime]);
+        let (containers, name) = (node.open(), id("c"));
+        let cases = [
+            ("/nope", "stat /nope: no such file or directory"),
+            ("nope", "executable file not found in $PATH"),
+            ("/bin", "permission denied"),
+        ];
+        for (command, cause) in cases {
+            let spec = ContainerSpec { args: vec![command.into()], ..node.shell("") };
+            containers.create(&name, &spec).await.expect("create");
+            let error = containers.start(&name).await.expect_err("no such command").to_string();
+            let expect = format!(
+                "OCI runtime create failed: {runtime} create failed: unable to start container process: \
+                 exec: \"{command}\": {cause}"
+            );
+            assert_eq!(error, expect);
+            containers.remove(&name).await.expect("remove");
+        }
+        node.assert_clean();
+    }
+}
