@@ -65,7 +65,6 @@ async fn view() -> View {
         created_at: base::Timestamp::default(),
         container_insights: "disabled".into(),
         configuration: None,
-        service_connect_namespace: None,
         tags: state::Tags::new(),
     };
     let stored = store.transact(move |tx| {

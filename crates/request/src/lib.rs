@@ -9,6 +9,7 @@ mod cx;
 mod entry;
 mod errors;
 mod hosts;
+mod list;
 mod requests;
 
 pub use audit::Call;
@@ -16,6 +17,7 @@ pub use cx::{Caller, Cx, Installation, Open};
 pub use entry::{ChecksOf, Entry, Flow, FlowStep, Kind, ReadStep, TxStep, checks_of, flow_step, read_step, tx_step};
 pub use errors::{denied, unavailable};
 pub use hosts::{Hosts, reachable};
+pub use list::List;
 pub use requests::{Clock, Parts, Requests};
 
 /// What an operation's `checks` answer.

@@ -16,8 +16,6 @@ pub struct Cluster {
     pub container_insights: String,
     /// Canonical JSON of the ClusterConfiguration, if one was given.
     pub configuration: Option<String>,
-    /// Name or ARN, as it was given.
-    pub service_connect_namespace: Option<String>,
     pub tags: Tags,
 }
 

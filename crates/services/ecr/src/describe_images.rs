@@ -8,7 +8,7 @@ use crate::repositories::{find, resource};
 use auth::Check;
 use base::ApiError;
 use plan::image::{IdRefusal, tags, within};
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::{IMAGES, Image, Repository};
 use store::View;
 use wire::types::ecr::{
@@ -23,7 +23,12 @@ pub fn checks(_view: &View, input: &DescribeImagesRequest, caller: &Caller) -> C
 pub fn run(view: &View, input: DescribeImagesRequest, cx: &mut Cx) -> Result<DescribeImagesResponse, ApiError> {
     let repository = find(view, input.registry_id.as_deref(), &input.repository_name, &cx.caller)?;
     let explicit = input.image_ids.as_ref().map(|_| "imageIds");
-    let page = Page::read(input.max_results, input.next_token.as_deref(), explicit)?;
+    let page = Page::read(
+        List::of(&cx.caller, "DescribeImages", &input),
+        input.max_results,
+        input.next_token.as_deref(),
+        explicit,
+    )?;
     let filter = input.filter.unwrap_or_default();
     let (images, next_token) = match &input.image_ids {
         Some(ids) => (named(view, repository, ids, &filter)?, None),

@@ -5,7 +5,7 @@ use crate::page::Page;
 use crate::repositories::{find, registry, resource, shown};
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::REPOSITORIES;
 use store::{View, key};
 use wire::types::ecr::{DescribeRepositoriesRequest, DescribeRepositoriesResponse};
@@ -25,7 +25,12 @@ pub fn run(
     cx: &mut Cx,
 ) -> Result<DescribeRepositoriesResponse, ApiError> {
     let explicit = input.repository_names.as_ref().map(|_| "repositoryNames");
-    let page = Page::read(input.max_results, input.next_token.as_deref(), explicit)?;
+    let page = Page::read(
+        List::of(&cx.caller, "DescribeRepositories", &input),
+        input.max_results,
+        input.next_token.as_deref(),
+        explicit,
+    )?;
     let registry_id = input.registry_id.as_deref();
     let (rows, next_token) = match &input.repository_names {
         Some(names) => {

@@ -10,7 +10,7 @@ use blobs::BlobError;
 use oci::Digest;
 use oci::manifest::{self, MANIFEST_BYTES_MAX};
 use plan::image::within;
-use request::{Caller, Checks, Flow, Requests};
+use request::{Caller, Checks, Flow, List, Requests};
 use state::{IMAGES, Image};
 use std::collections::BTreeMap;
 use store::View;
@@ -41,7 +41,8 @@ fn page(
     caller: &Caller,
 ) -> Result<(Vec<Image>, Option<String>), ApiError> {
     let repository = find(view, input.registry_id.as_deref(), &input.repository_name, caller)?;
-    let page = Page::read(input.max_results.or(Some(ENTRIES_DEFAULT)), input.next_token.as_deref(), None)?;
+    let list = List::of(caller, "ListImageReferrers", input);
+    let page = Page::read(list, input.max_results.or(Some(ENTRIES_DEFAULT)), input.next_token.as_deref(), None)?;
     let filter = input.filter.clone().unwrap_or_default();
     // Artifacts here are never archived, so any other status than these finds none.
     let active = filter.artifact_status.as_deref().is_none_or(|status| matches!(status, "ACTIVE" | "ANY"));

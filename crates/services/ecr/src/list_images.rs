@@ -7,7 +7,7 @@ use crate::repositories::{find, resource};
 use auth::Check;
 use base::ApiError;
 use plan::image::{tags, within};
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::{IMAGES, Image, Repository};
 use store::View;
 use wire::types::ecr::{ImageIdentifier, ListImagesRequest, ListImagesResponse};
@@ -22,7 +22,8 @@ pub fn checks(_view: &View, input: &ListImagesRequest, caller: &Caller) -> Check
 
 pub fn run(view: &View, input: ListImagesRequest, cx: &mut Cx) -> Result<ListImagesResponse, ApiError> {
     let repository = find(view, input.registry_id.as_deref(), &input.repository_name, &cx.caller)?;
-    let page = Page::read(input.max_results, input.next_token.as_deref(), None)?;
+    let page =
+        Page::read(List::of(&cx.caller, "ListImages", &input), input.max_results, input.next_token.as_deref(), None)?;
     let (mut tagged, mut untagged) = (true, true);
     if let Some(filter) = &input.filter {
         // Images here are never archived, so any other status than these finds none.

@@ -1,13 +1,13 @@
 //! Pages of a list: at most so many entries, and a token that says where the next page begins.
 
 use crate::errors::EcrError;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use request::List;
 
 /// Entries on a page unless told otherwise (API reference, `maxResults`).
 const ENTRIES_DEFAULT: usize = 100;
 
 pub struct Page {
+    list: List,
     limit: usize,
     /// The name of the last entry of the page before.
     pub after: Option<String>,
@@ -16,6 +16,7 @@ pub struct Page {
 impl Page {
     /// Reads `maxResults` and `nextToken`, which may not come with `explicit`, the member that names entries.
     pub fn read(
+        list: List,
         max_results: Option<i32>,
         next_token: Option<&str>,
         explicit: Option<&'static str>,
@@ -25,7 +26,9 @@ impl Page {
             return Err(EcrError::parameter(if next_token.is_some() { "nextToken" } else { "maxResults" }, reason));
         }
         let limit = max_results.and_then(|max| usize::try_from(max).ok()).unwrap_or(ENTRIES_DEFAULT);
-        Ok(Self { limit, after: next_token.map(open).transpose()? })
+        let foreign = || EcrError::parameter("nextToken", "must be the nextToken of this request's previous answer");
+        let open = |token: &str| list.position(token).ok_or_else(foreign);
+        Ok(Self { list, limit, after: next_token.map(open).transpose()? })
     }
 
     /// The page out of the entries that follow `after`, and the token of the next one.
@@ -33,12 +36,7 @@ impl Page {
         let mut page: Vec<T> = entries.take(self.limit.saturating_add(1)).collect();
         let more = page.len() > self.limit;
         page.truncate(self.limit);
-        let token = page.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(name(last)));
+        let token = page.last().filter(|_| more).map(|last| self.list.token(&name(last)));
         (page, token)
     }
-}
-
-fn open(token: &str) -> Result<String, EcrError> {
-    let name = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    name.ok_or_else(|| EcrError::parameter("nextToken", "must be a nextToken of an earlier answer"))
 }

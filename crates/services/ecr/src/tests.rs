@@ -234,6 +234,9 @@ async fn pages_hold_every_entry_once() {
         }
     }
     assert_eq!(names, ["a1", "a1/b", "a2", "b1", "b2"]);
+    let token = world.call("DescribeRepositories", json!({"maxResults": 2})).await["nextToken"].clone();
+    let foreign = world.transcript(&[("ListImages", json!({"repositoryName": "a1", "nextToken": token}))]).await;
+    assert!(foreign.contains("must be the nextToken of this request's previous answer"), "{foreign}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use store::{Tx, View, key};
 use wire::types::ecs::{ClusterConfiguration, CreateClusterRequest, CreateClusterResponse};
 
 /// Members of the request that mean something here.
-const SUPPORTED: [&str; 5] = ["clusterName", "tags", "settings", "configuration", "serviceConnectDefaults"];
+const SUPPORTED: [&str; 4] = ["clusterName", "tags", "settings", "configuration"];
 
 pub fn checks(_view: &View, input: &CreateClusterRequest, caller: &Caller) -> Checks {
     let arn = Scope::from(caller).cluster_arn(name(input)?);
@@ -50,11 +50,9 @@ fn new(view: &View, input: CreateClusterRequest, name: String, cx: &Cx) -> Resul
         created_at: cx.now,
         container_insights: insights.value.unwrap_or_default(),
         configuration: None,
-        service_connect_namespace: None,
         tags: tags::read(input.tags)?,
     };
-    let (settings, configuration) = (input.settings, input.configuration);
-    Changes { settings, configuration, service_connect: input.service_connect_defaults }.apply(row)
+    Changes { settings: input.settings, configuration: input.configuration }.apply(row)
 }
 
 fn name(input: &CreateClusterRequest) -> Result<&str, EcsError> {

@@ -21,8 +21,6 @@ pub enum EcsError {
     ExecLogConfigurationMissing,
     #[error("executeCommandConfiguration has a logConfiguration, which takes logging OVERRIDE.")]
     ExecLogConfigurationAlone,
-    #[error("A Service Connect namespace is named by its ARN, or by up to 1024 characters without <, >, \" and /.")]
-    Namespace,
     #[error("The Cluster cannot be deleted while Container Instances are active.")]
     ClusterContainsContainerInstances,
     #[error("The Cluster cannot be deleted while Tasks are active.")]
@@ -55,7 +53,7 @@ pub enum EcsError {
     // Lists
     #[error("maxResults must be between 1 and {0}.")]
     MaxResults(usize),
-    #[error("Invalid token. Use the nextToken of the previous answer, unchanged.")]
+    #[error("Invalid token. Repeat the request with the nextToken of its previous answer, unchanged.")]
     Token,
     #[error("startedBy must be the only filter. Remove the others and try again.")]
     StartedByAlone,

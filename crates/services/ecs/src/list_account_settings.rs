@@ -6,7 +6,7 @@ use crate::paging::Page;
 use crate::settings;
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use store::View;
 use wire::types::ecs::{ListAccountSettingsRequest, ListAccountSettingsResponse, Setting};
 
@@ -26,7 +26,12 @@ pub fn run(
     if input.value.is_some() && name.is_none() {
         return Err(EcsError::SettingValueAlone.into());
     }
-    let page = Page::within(PAGE_MAX, input.max_results, input.next_token.as_deref())?;
+    let page = Page::within(
+        PAGE_MAX,
+        List::of(&cx.caller, "ListAccountSettings", &input),
+        input.max_results,
+        input.next_token.as_deref(),
+    )?;
     let principal = settings::principal(&cx.caller, input.principal_arn.as_deref())?;
     let scope = Scope::from(&cx.caller);
     let effective = input.effective_settings.unwrap_or(false);

@@ -6,7 +6,7 @@ use crate::paging::Page;
 use crate::{attributes, find};
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::{CONTAINER_INSTANCES, ContainerInstance};
 use store::{View, key};
 use wire::types::ecs::{Attribute, ListAttributesRequest, ListAttributesResponse};
@@ -26,7 +26,8 @@ pub fn run(view: &View, input: ListAttributesRequest, cx: &mut Cx) -> Result<Lis
     if value.is_some() && name.is_none() {
         return Err(EcsError::AttributeValueAlone.into());
     }
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let page =
+        Page::new(List::of(&cx.caller, "ListAttributes", &input), input.max_results, input.next_token.as_deref())?;
     let after = page.after.as_deref().map(|token| token.split_once(' ').ok_or(EcsError::Token)).transpose()?;
     let fits = |known: &str, of: Option<&str>| {
         name.is_none_or(|name| name == known) && value.is_none_or(|value| of == Some(value))

@@ -3,7 +3,7 @@
 use crate::paging::Page;
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::{CLUSTERS, ClusterStatus};
 use store::{View, key};
 use wire::types::ecs::{ListClustersRequest, ListClustersResponse};
@@ -13,7 +13,7 @@ pub fn checks(_view: &View, _input: &ListClustersRequest, _caller: &Caller) -> C
 }
 
 pub fn run(view: &View, input: ListClustersRequest, cx: &mut Cx) -> Result<ListClustersResponse, ApiError> {
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let page = Page::new(List::of(&cx.caller, "ListClusters", &input), input.max_results, input.next_token.as_deref())?;
     let all = key![cx.account(), cx.region()];
     let active = view.scan_after(CLUSTERS, &all, &page.start(&all)).filter(|row| row.status == ClusterStatus::Active);
     let (rows, next_token) = page.cut(active, |row| row.name.clone());

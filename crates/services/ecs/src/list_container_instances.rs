@@ -6,7 +6,7 @@ use crate::{constraints, find};
 use auth::Check;
 use base::ApiError;
 use plan::query::Facts;
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::{CONTAINER_INSTANCES, ContainerInstance};
 use store::{View, key};
 use wire::types::ecs::{ListContainerInstancesRequest, ListContainerInstancesResponse};
@@ -26,7 +26,11 @@ pub fn run(
     let cluster = scope.cluster(input.cluster.as_deref())?;
     find::cluster(view, scope, cluster)?;
     let filter = input.filter.as_deref().filter(|filter| !filter.is_empty()).map(constraints::query).transpose()?;
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let page = Page::new(
+        List::of(&cx.caller, "ListContainerInstances", &input),
+        input.max_results,
+        input.next_token.as_deref(),
+    )?;
     let all = key![scope.account, scope.region, cluster];
     let has_status = |row: &ContainerInstance| match input.status.as_deref() {
         None => row.is_registered(),

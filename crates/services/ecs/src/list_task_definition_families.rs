@@ -3,7 +3,7 @@
 use crate::paging::Page;
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::{FAMILIES, Family, TASK_DEFINITIONS};
 use store::{View, key};
 use wire::types::ecs::{ListTaskDefinitionFamiliesRequest, ListTaskDefinitionFamiliesResponse};
@@ -17,7 +17,11 @@ pub fn run(
     input: ListTaskDefinitionFamiliesRequest,
     cx: &mut Cx,
 ) -> Result<ListTaskDefinitionFamiliesResponse, ApiError> {
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let page = Page::new(
+        List::of(&cx.caller, "ListTaskDefinitionFamilies", &input),
+        input.max_results,
+        input.next_token.as_deref(),
+    )?;
     let all = key![cx.account(), cx.region()];
     let prefix = input.family_prefix.unwrap_or_default();
     let wanted = input.status.as_deref().unwrap_or("ALL");

@@ -4,7 +4,7 @@ use crate::errors::EcsError;
 use crate::paging::Page;
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::{TASK_DEFINITIONS, TaskDefinition};
 use store::{View, key};
 use wire::types::ecs::{ListTaskDefinitionsRequest, ListTaskDefinitionsResponse};
@@ -19,7 +19,8 @@ pub fn run(
     input: ListTaskDefinitionsRequest,
     cx: &mut Cx,
 ) -> Result<ListTaskDefinitionsResponse, ApiError> {
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let page =
+        Page::new(List::of(&cx.caller, "ListTaskDefinitions", &input), input.max_results, input.next_token.as_deref())?;
     let after = page.after.as_deref().map(position).transpose()?;
     let all = key![cx.account(), cx.region()];
     let prefix = input.family_prefix.iter().filter(|family| !family.is_empty()).fold(all.clone(), store::Key::push);

@@ -6,7 +6,7 @@ use crate::names::{Kind, Scope};
 use crate::paging::Page;
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Cx};
+use request::{Caller, Checks, Cx, List};
 use state::{TASKS, Task};
 use store::{View, key};
 use wire::types::ecs::{ListTasksRequest, ListTasksResponse};
@@ -27,7 +27,7 @@ pub fn run(view: &View, input: ListTasksRequest, cx: &mut Cx) -> Result<ListTask
     let cluster = scope.cluster(input.cluster.as_deref())?;
     find::cluster(view, scope, cluster)?;
     check(&input)?;
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let page = Page::new(List::of(&cx.caller, "ListTasks", &input), input.max_results, input.next_token.as_deref())?;
     let all = key![scope.account, scope.region, cluster];
     let (rows, next_token) = match given(&input.container_instance) {
         None => page.cut(view.scan_after(TASKS, &all, &page.start(&all)).filter(|task| fits(&input, task)), position),

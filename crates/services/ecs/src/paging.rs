@@ -1,8 +1,7 @@
 //! Pages of lists. A token names the last thing shown, so a page never repeats or skips what stays.
 
 use crate::errors::EcsError;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use request::List;
 use store::Key;
 
 /// Entries of a page, by default and at most (Amazon ECS API reference, the List operations).
@@ -11,18 +10,24 @@ const PAGE_MAX: usize = 100;
 /// The page that a caller asks for.
 #[derive(Debug)]
 pub(crate) struct Page {
+    list: List,
     limit: usize,
     /// What the page before ended with.
     pub after: Option<String>,
 }
 
 impl Page {
-    pub fn new(max_results: Option<i32>, token: Option<&str>) -> Result<Self, EcsError> {
-        Self::within(PAGE_MAX, max_results, token)
+    pub fn new(list: List, max_results: Option<i32>, token: Option<&str>) -> Result<Self, EcsError> {
+        Self::within(PAGE_MAX, list, max_results, token)
     }
 
     /// A page of at most `limit_max` entries.
-    pub fn within(limit_max: usize, max_results: Option<i32>, token: Option<&str>) -> Result<Self, EcsError> {
+    pub fn within(
+        limit_max: usize,
+        list: List,
+        max_results: Option<i32>,
+        token: Option<&str>,
+    ) -> Result<Self, EcsError> {
         let limit = match max_results {
             None => limit_max,
             Some(most) => {
@@ -30,7 +35,8 @@ impl Page {
                 fits.ok_or(EcsError::MaxResults(limit_max))?
             }
         };
-        Ok(Self { limit, after: token.filter(|token| !token.is_empty()).map(open).transpose()? })
+        let open = |token: &str| list.position(token).ok_or(EcsError::Token);
+        Ok(Self { list, limit, after: token.filter(|token| !token.is_empty()).map(open).transpose()? })
     }
 
     /// How many entries are enough to cut the page from.
@@ -52,12 +58,7 @@ impl Page {
         let mut rows: Vec<&R> = rows.take(self.needed()).collect();
         let more = rows.len() > self.limit;
         rows.truncate(self.limit);
-        let token = rows.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(position(last)));
+        let token = rows.last().filter(|_| more).map(|last| self.list.token(&position(last)));
         (rows, token)
     }
-}
-
-fn open(token: &str) -> Result<String, EcsError> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| EcsError::Token)?;
-    String::from_utf8(bytes).map_err(|_| EcsError::Token)
 }

@@ -2,15 +2,18 @@
 
 use crate::cluster_settings::Changes;
 use crate::create_cluster::fargate_key;
-use crate::find;
 use crate::names::Scope;
 use crate::show::{self, ClusterParts};
+use crate::{find, supported};
 use auth::Check;
 use base::ApiError;
 use request::{Caller, Checks, Cx};
 use state::CLUSTERS;
 use store::{Tx, View};
 use wire::types::ecs::{UpdateClusterRequest, UpdateClusterResponse};
+
+/// Members of the request that mean something here.
+const SUPPORTED: [&str; 3] = ["cluster", "settings", "configuration"];
 
 pub fn checks(_view: &View, input: &UpdateClusterRequest, caller: &Caller) -> Checks {
     let scope = Scope::from(caller);
@@ -20,10 +23,10 @@ pub fn checks(_view: &View, input: &UpdateClusterRequest, caller: &Caller) -> Ch
 }
 
 pub fn run(tx: &mut Tx, input: UpdateClusterRequest, cx: &mut Cx) -> Result<UpdateClusterResponse, ApiError> {
+    supported::only(&input, &SUPPORTED, "")?;
     let scope = Scope::from(&cx.caller);
     let row = find::active_cluster(tx, scope, scope.cluster(Some(&input.cluster))?)?.clone();
-    let (settings, configuration) = (input.settings, input.configuration);
-    let row = Changes { settings, configuration, service_connect: input.service_connect_defaults }.apply(row)?;
+    let row = Changes { settings: input.settings, configuration: input.configuration }.apply(row)?;
     let parts = ClusterParts { configurations: true, settings: true, tags: true, ..ClusterParts::default() };
     let cluster = show::cluster(tx, &row, parts)?;
     tx.put(CLUSTERS, row);

@@ -27,8 +27,8 @@ pub fn run(
     }
     let scope = Scope::from(&cx.caller);
     let row = find::active_cluster(tx, scope, scope.cluster(Some(&input.cluster))?)?.clone();
-    let row = Changes { settings: Some(input.settings), configuration: None, service_connect: None }.apply(row)?;
-    let parts = ClusterParts { settings: true, ..ClusterParts::default() };
+    let row = Changes { settings: Some(input.settings), configuration: None }.apply(row)?;
+    let parts = ClusterParts { configurations: true, settings: true, tags: true, ..ClusterParts::default() };
     let cluster = show::cluster(tx, &row, parts)?;
     tx.put(CLUSTERS, row);
     Ok(UpdateClusterSettingsResponse { cluster: Some(cluster) })

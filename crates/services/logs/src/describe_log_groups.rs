@@ -2,10 +2,10 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogGroups.html>
 
 use crate::errors::{LogsError, from_telemetry};
-use crate::names::{group_id, group_resource, read_token, token};
+use crate::names::{group_id, group_resource, position};
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Flow};
+use request::{Caller, Checks, Flow, List};
 use state::{LOG_GROUPS, LogGroup};
 use store::{View, key};
 use wire::types::logs::{DescribeLogGroupsRequest, DescribeLogGroupsResponse, LogGroup as Shown};
@@ -20,10 +20,12 @@ pub fn checks(_view: &View, _input: &DescribeLogGroupsRequest, caller: &Caller) 
 pub async fn run(flow: Flow, input: DescribeLogGroupsRequest) -> Result<DescribeLogGroupsResponse, ApiError> {
     refuse_unsupported(&input)?;
     let limit = input.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_GROUPS);
-    let mut groups = matching(&flow.requests.view(), &flow.cx.caller, &input, limit + 1)?;
+    let list = List::of(&flow.cx.caller, "DescribeLogGroups", &input);
+    let after = position(list, input.next_token.as_deref())?;
+    let mut groups = matching(&flow.requests.view(), &flow.cx.caller, &input, after.as_deref(), limit + 1);
     let more = groups.len() > limit;
     groups.truncate(limit);
-    let next_token = groups.last().filter(|_| more).map(|group| token(&group.name));
+    let next_token = groups.last().filter(|_| more).map(|group| list.token(&group.name));
     let mut shown = Vec::with_capacity(groups.len());
     for group in groups {
         let stats = flow.requests.telemetry().group_stats(&group_id(&group)).await.map_err(from_telemetry)?;
@@ -52,9 +54,9 @@ fn matching(
     view: &View,
     caller: &Caller,
     input: &DescribeLogGroupsRequest,
+    after: Option<&str>,
     most: usize,
-) -> Result<Vec<LogGroup>, LogsError> {
-    let after = input.next_token.as_deref().map(read_token).transpose()?;
+) -> Vec<LogGroup> {
     let prefix = input.log_group_name_prefix.as_deref().unwrap_or_default();
     let pattern = input.log_group_name_pattern.as_deref().unwrap_or_default();
     let standard = input.log_group_class.as_deref().is_none_or(|class| class == "STANDARD");
@@ -62,9 +64,9 @@ fn matching(
         standard
             && group.name.starts_with(prefix)
             && group.name.contains(pattern)
-            && after.as_ref().is_none_or(|after| group.name > *after)
+            && after.is_none_or(|after| group.name.as_str() > after)
     };
-    Ok(view.scan(LOG_GROUPS, &key![&caller.account, &caller.region]).filter(wanted).take(most).cloned().collect())
+    view.scan(LOG_GROUPS, &key![&caller.account, &caller.region]).filter(wanted).take(most).cloned().collect()
 }
 
 fn show(group: &LogGroup, stored_bytes: u64) -> Shown {

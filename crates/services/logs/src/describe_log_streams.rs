@@ -2,10 +2,10 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogStreams.html>
 
 use crate::errors::{LogsError, from_telemetry};
-use crate::names::{find_group, group_name, group_resource, read_token, stream_id, token};
+use crate::names::{find_group, group_name, group_resource, position, stream_id};
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Flow};
+use request::{Caller, Checks, Flow, List};
 use state::{LOG_STREAMS, LogStream};
 use std::cmp::Reverse;
 use store::{View, key};
@@ -33,10 +33,11 @@ pub async fn run(flow: Flow, input: DescribeLogStreamsRequest) -> Result<Describ
     let limit = input.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_STREAMS);
     let descending = input.descending.unwrap_or_default();
     let mut rows = matching(&flow.requests.view(), &flow.cx.caller, &input)?;
-    let after = input.next_token.as_deref().map(read_token).transpose()?;
+    let list = List::of(&flow.cx.caller, "DescribeLogStreams", &input);
+    let after = position(list, input.next_token.as_deref())?;
     if by_time {
         let listed = order_by_time(with_stats(&flow, rows).await?, descending);
-        return Ok(page(listed, after.as_deref(), limit));
+        return Ok(page(list, listed, after.as_deref(), limit));
     }
     if descending {
         rows.reverse();
@@ -45,7 +46,7 @@ pub async fn run(flow: Flow, input: DescribeLogStreamsRequest) -> Result<Describ
     let from =
         after.as_deref().and_then(|after| rows.iter().position(|(row, _)| row.name == after)).map_or(0, |at| at + 1);
     let rows = rows.into_iter().skip(from).take(limit + 1).collect();
-    Ok(page(with_stats(&flow, rows).await?, None, limit))
+    Ok(page(list, with_stats(&flow, rows).await?, None, limit))
 }
 
 fn matching(
@@ -81,12 +82,12 @@ fn order_by_time(mut listed: Vec<Listed>, descending: bool) -> Vec<Listed> {
     listed
 }
 
-fn page(mut listed: Vec<Listed>, after: Option<&str>, limit: usize) -> DescribeLogStreamsResponse {
+fn page(list: List, mut listed: Vec<Listed>, after: Option<&str>, limit: usize) -> DescribeLogStreamsResponse {
     let from = after.and_then(|after| listed.iter().position(|stream| stream.row.name == after)).map_or(0, |at| at + 1);
     listed.drain(..from);
     let more = listed.len() > limit;
     listed.truncate(limit);
-    let next_token = listed.last().filter(|_| more).map(|stream| token(&stream.row.name));
+    let next_token = listed.last().filter(|_| more).map(|stream| list.token(&stream.row.name));
     DescribeLogStreamsResponse { log_streams: Some(listed.iter().map(show).collect()), next_token }
 }
 

@@ -2,10 +2,10 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 
 use crate::errors::{LogsError, from_telemetry};
-use crate::names::{find_group, find_stream, group_id, group_name, group_resource};
+use crate::names::{find_group, find_stream, group_id, group_name, group_resource, position};
 use auth::Check;
 use base::ApiError;
-use request::{Caller, Checks, Flow};
+use request::{Caller, Checks, Flow, List};
 use std::sync::Arc;
 use store::View;
 use telemetry::{FilterQuery, FilteredEvent, GroupId, Limits, StreamSelection};
@@ -21,13 +21,15 @@ pub async fn run(flow: Flow, input: FilterLogEventsRequest) -> Result<FilterLogE
     let (group, streams) = select(&flow.requests.view(), &flow.cx.caller, &input)?;
     let mut limits = Limits::default();
     limits.events = input.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(limits.events);
-    let from = input.next_token.as_deref().map(str::parse).transpose().map_err(|_| LogsError::Token)?;
+    let list = List::of(&flow.cx.caller, "FilterLogEvents", &input);
+    let from = position(list, input.next_token.as_deref())?;
+    let from = from.as_deref().map(str::parse).transpose().map_err(|_| LogsError::Token)?;
     let query = FilterQuery { group, streams, start_ms: input.start_time, end_ms: input.end_time, from, limits };
     let page = flow.requests.telemetry().filter(query, Arc::new(|_| true)).await.map_err(from_telemetry)?;
     Ok(FilterLogEventsResponse {
         events: Some(page.events.into_iter().map(show).collect()),
         searched_log_streams: Some(Vec::new()),
-        next_token: page.next.map(|position| position.to_string()),
+        next_token: page.next.map(|position| list.token(&position.to_string())),
     })
 }
 

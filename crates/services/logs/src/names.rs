@@ -1,8 +1,8 @@
-//! Finding groups and streams by what callers name them, and paging over them.
+//! Finding groups and streams by what callers name them, and where pages go on.
 
 use crate::errors::LogsError;
 use base::Arn;
-use request::Caller;
+use request::{Caller, List};
 use state::{LOG_GROUPS, LOG_STREAMS, LogGroup, LogStream};
 use store::{View, key};
 use telemetry::{GroupId, StreamId};
@@ -62,13 +62,7 @@ pub fn stream_id(group: &LogGroup, stream: &LogStream) -> StreamId {
     StreamId { group: group_id(group), name: stream.name.clone(), generation: stream.generation }
 }
 
-/// An opaque page token that carries the last name of the page before.
-pub fn token(last: &str) -> String {
-    last.bytes().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub fn read_token(token: &str) -> Result<String, LogsError> {
-    let bytes: Option<Vec<u8>> =
-        token.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(LogsError::Token)
+/// What the page before ended with, by its token.
+pub fn position(list: List, token: Option<&str>) -> Result<Option<String>, LogsError> {
+    token.map(|token| list.position(token).ok_or(LogsError::Token)).transpose()
 }

@@ -178,6 +178,14 @@ async fn pages_of_groups_and_streams_are_whole() {
         }
         assert_eq!(seen, ["a", "b", "c"], "{operation}");
     }
+    let groups = service.ok("DescribeLogGroups", json!({ "limit": 1 })).await;
+    for (operation, group) in
+        [("DescribeLogStreams", Some("/a")), ("FilterLogEvents", Some("/a")), ("DescribeLogGroups", None)]
+    {
+        let foreign = json!({ "logGroupName": group, "logGroupNamePrefix": "/", "nextToken": groups["nextToken"] });
+        let refusal = service.call(operation, foreign).await.expect_err("refused");
+        assert_eq!(refusal, "InvalidParameterException: The specified nextToken is invalid.", "{operation}");
+    }
 }
 
 #[tokio::test]

@@ -4,9 +4,7 @@ use crate::settings::CONTAINER_INSIGHTS;
 use crate::tags;
 use state::{CONTAINER_INSTANCES, Cluster, InstanceStatus, LastStatus, TASKS};
 use store::{View, key};
-use wire::types::ecs::{
-    Cluster as Shown, ClusterConfiguration, ClusterServiceConnectDefaults, ClusterSetting, KeyValuePair,
-};
+use wire::types::ecs::{Cluster as Shown, ClusterConfiguration, ClusterSetting, KeyValuePair};
 
 /// What `include` asks for beyond the plain cluster.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +34,6 @@ pub(crate) fn cluster(view: &View, row: &Cluster, parts: ClusterParts) -> Result
     let (running, pending) = tasks(view, row);
     let configuration = row.configuration.as_deref().filter(|_| parts.configurations);
     let configuration = configuration.map(serde_json::from_str::<ClusterConfiguration>).transpose();
-    let namespace = row.service_connect_namespace.clone();
     Ok(Shown {
         cluster_arn: Some(row.arn().to_string()),
         cluster_name: Some(row.name.clone()),
@@ -52,8 +49,6 @@ pub(crate) fn cluster(view: &View, row: &Cluster, parts: ClusterParts) -> Result
         capacity_providers: Some(Vec::new()),
         default_capacity_provider_strategy: Some(Vec::new()),
         attachments: parts.attachments.then(Vec::new),
-        service_connect_defaults: namespace
-            .map(|namespace| ClusterServiceConnectDefaults { namespace: Some(namespace) }),
         ..Shown::default()
     })
 }

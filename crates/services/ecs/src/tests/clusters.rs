@@ -26,7 +26,7 @@ async fn what_a_cluster_cannot_have_is_refused() {
         json!({ "settings": [{ "name": "containerInsights", "value": "on" }] }),
         json!({ "configuration": { "executeCommandConfiguration": { "logging": "OVERRIDE" } } }),
         json!({ "configuration": { "executeCommandConfiguration": { "logConfiguration": { "s3BucketName": "b" } } } }),
-        json!({ "serviceConnectDefaults": { "namespace": "a/b" } }),
+        json!({ "serviceConnectDefaults": { "namespace": "internal" } }),
         json!({ "tags": [{ "key": "a" }, { "key": "a", "value": "b" }] }),
         json!({ "tags": [{ "key": "AWS:a", "value": "b" }] }),
         json!({ "tags": [{ "value": "b" }] }),
@@ -55,13 +55,20 @@ async fn clusters_are_listed_page_by_page() {
     service.ok("DeleteCluster", json!({ "cluster": "b" })).await;
     let first = service.ok("ListClusters", json!({ "maxResults": 1 })).await;
     let second = service.ok("ListClusters", json!({ "maxResults": 1, "nextToken": first["nextToken"] })).await;
-    assert_json_snapshot!("listed", [first, second]);
+    assert_json_snapshot!("listed", [&first, &second]);
+    let foreign = json!({ "nextToken": first["nextToken"] });
+    for operation in ["ListTaskDefinitionFamilies", "ListTaskDefinitions", "ListAccountSettings"] {
+        assert_eq!(
+            service.err(operation, foreign.clone()).await,
+            "InvalidParameterException: Invalid token. Repeat the request with the nextToken of its previous answer, unchanged."
+        );
+    }
     for (input, expected) in [
         (json!({ "maxResults": 0 }), "InvalidParameterException: maxResults must be between 1 and 100."),
         (json!({ "maxResults": 101 }), "InvalidParameterException: maxResults must be between 1 and 100."),
         (
             json!({ "nextToken": "?" }),
-            "InvalidParameterException: Invalid token. Use the nextToken of the previous answer, unchanged.",
+            "InvalidParameterException: Invalid token. Repeat the request with the nextToken of its previous answer, unchanged.",
         ),
     ] {
         assert_eq!(service.err("ListClusters", input).await, expected);
@@ -137,23 +144,28 @@ async fn a_cluster_that_is_not_there_is_told_apart_from_a_bad_name() {
 async fn what_a_cluster_is_set_to_is_kept_until_it_is_set_anew() {
     let service = Service::new();
     let exec = |logging: &str| json!({ "executeCommandConfiguration": { "logging": logging, "kmsKeyId": "key" } });
-    let created = json!({ "configuration": exec("NONE"), "serviceConnectDefaults": { "namespace": "internal" } });
+    let created = json!({ "configuration": exec("NONE"), "tags": [{ "key": "team", "value": "a" }] });
     let first = service.ok("CreateCluster", created).await["cluster"].clone();
     assert_eq!((&first["configuration"], &first["settings"][0]["value"]), (&exec("NONE"), &json!("disabled")));
     let insights = json!({ "cluster": "default", "settings": [{ "name": "containerInsights", "value": "enhanced" }] });
     let second = service.ok("UpdateClusterSettings", insights).await["cluster"].clone();
     assert_eq!(second["settings"], json!([{ "name": "containerInsights", "value": "enhanced" }]));
+    assert_eq!((&second["tags"], &second["configuration"]), (&first["tags"], &first["configuration"]));
+    assert_eq!(first["tags"], json!([{ "key": "team", "value": "a" }]));
     let third = json!({ "cluster": "default", "configuration": exec("DEFAULT") });
     let third = service.ok("UpdateCluster", third).await["cluster"].clone();
-    assert_eq!(third["serviceConnectDefaults"], json!({ "namespace": "internal" }));
+    assert_eq!((&third["tags"], &third["settings"]), (&second["tags"], &second["settings"]));
     let all = service.ok("DescribeClusters", json!({ "include": ["CONFIGURATIONS", "SETTINGS"] })).await;
     assert_json_snapshot!("set", all["clusters"][0]);
     let plain = service.ok("DescribeClusters", json!({})).await["clusters"][0].clone();
     assert_eq!((plain.get("configuration"), &plain["settings"]), (None, &json!([])));
-    let away = json!({ "cluster": "default", "serviceConnectDefaults": { "namespace": "" } });
-    assert_eq!(service.ok("UpdateCluster", away).await["cluster"].get("serviceConnectDefaults"), None);
     for (operation, input, expected) in [
         ("UpdateCluster", json!({ "cluster": "none" }), "ClusterNotFoundException: Cluster not found."),
+        (
+            "UpdateCluster",
+            json!({ "cluster": "default", "serviceConnectDefaults": { "namespace": "internal" } }),
+            "ClientException: Longshore does not support 'serviceConnectDefaults' yet. Leave it out and try again.",
+        ),
         (
             "UpdateClusterSettings",
             json!({ "cluster": "default", "settings": [] }),

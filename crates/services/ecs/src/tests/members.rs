@@ -23,6 +23,10 @@ const fn all(shape: &'static str, acts: &'static str) -> Members {
     Members { shape, acts, kept: "", refused: "", refused_otherwise: "" }
 }
 
+const fn kept(shape: &'static str, kept: &'static str) -> Members {
+    Members { kept, ..all(shape, "") }
+}
+
 const MEMBERS: &[Members] = &[
     Members {
         refused: "proxyConfiguration inferenceAccelerators ephemeralStorage enableFaultInjection \
@@ -111,9 +115,31 @@ const MEMBERS: &[Members] = &[
     },
 ];
 
+/// What a cluster is set to. Sessions, Fargate's storage and volumes of EBS read it, and those are refused.
+const CLUSTERS: &[Members] = &[
+    Members {
+        kept: "settings configuration",
+        refused: "capacityProviders defaultCapacityProviderStrategy serviceConnectDefaults",
+        ..all("CreateClusterRequest", "clusterName tags")
+    },
+    Members {
+        kept: "settings configuration",
+        refused: "serviceConnectDefaults",
+        ..all("UpdateClusterRequest", "cluster")
+    },
+    kept("ClusterSetting", "name value"),
+    kept("ClusterConfiguration", "executeCommandConfiguration managedStorageConfiguration"),
+    kept("ExecuteCommandConfiguration", "kmsKeyId logging logConfiguration"),
+    kept(
+        "ExecuteCommandLogConfiguration",
+        "cloudWatchLogGroupName cloudWatchEncryptionEnabled s3BucketName s3EncryptionEnabled s3KeyPrefix",
+    ),
+    kept("ManagedStorageConfiguration", "kmsKeyId fargateEphemeralStorageKmsKeyId"),
+];
+
 impl Members {
     fn of(shape: &str) -> &'static Self {
-        let decided = MEMBERS.iter().find(|members| members.shape == shape);
+        let decided = MEMBERS.iter().chain(CLUSTERS).find(|members| members.shape == shape);
         decided.unwrap_or_else(|| panic!("nobody decided what becomes of {shape}"))
     }
 
@@ -237,9 +263,11 @@ async fn no_member_is_taken_and_ignored() {
         walk("RunTask", &task),
         walk("StartTask", &super::with(task, json!({ "containerInstances": [node] }))),
         walk("StopTask", &json!({ "task": "1" })),
+        walk("CreateCluster", &json!({})),
+        walk("UpdateCluster", &json!({ "cluster": "default" })),
     ];
     let seen: BTreeSet<&str> = walks.iter().flat_map(|walk| walk.seen.iter().copied()).collect();
-    let decided: BTreeMap<&str, ()> = MEMBERS.iter().map(|members| (members.shape, ())).collect();
+    let decided: BTreeMap<&str, ()> = MEMBERS.iter().chain(CLUSTERS).map(|members| (members.shape, ())).collect();
     assert_eq!(seen, decided.keys().copied().collect(), "shapes that are reached, and that somebody decided about");
     for Case { operation, path, fate, request } in walks.into_iter().flat_map(|walk| walk.cases) {
         let answer = service.by(By::Root, operation, request.clone()).await;

@@ -42,7 +42,8 @@ async fn a_definition_runs_only_on_its_platform() {
         let registered = service.ok("RegisterTaskDefinition", plain(json!({ "runtimePlatform": platform }))).await;
         assert_eq!(registered["taskDefinition"]["runtimePlatform"], platform);
         let answer = service.ok("RunTask", json!({ "taskDefinition": "f" })).await;
-        let refused = json!({ "arn": node, "reason": "ATTRIBUTE", "detail": "It has not: ecs.cpu-architecture" });
+        let detail = "It has not: ecs.cpu-architecture arm64 (it is x86_64)";
+        let refused = json!({ "arn": node, "reason": "ATTRIBUTE", "detail": detail });
         let failures = if fits { json!([]) } else { json!([refused]) };
         assert_eq!(answer["failures"], failures);
     }
