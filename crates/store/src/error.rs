@@ -32,11 +32,15 @@ pub enum StoreError {
     #[error("the transaction panicked and nothing of it was kept: {0}")]
     Panicked(Arc<str>),
 
+    /// Until the next load, which the server tries by itself.
     #[error(
-        "the store stopped writing: {0}. Repair the cause, \
-         then reload the store or restart the server"
+        "nothing can be written for now: {0}. The server tries again every few seconds: give its disk \
+         room, or repair what it says, and send this again"
     )]
     Stopped(Arc<str>),
+
+    #[error("the store's thread ended, see the log: restart the server")]
+    Gone,
 
     #[error("this server stands by: {}", leads(leader.as_deref()))]
     Following { leader: Option<Arc<str>> },

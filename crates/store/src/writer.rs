@@ -160,7 +160,7 @@ pub(crate) fn write(mut jobs: mpsc::Receiver<Job>, work: &SyncSender<Work>, shar
 
 /// For callers whose thread died without an answer.
 pub(crate) fn gone() -> StoreError {
-    StoreError::Stopped("its thread ended, see the log".into())
+    StoreError::Gone
 }
 
 pub(crate) struct Committer<N> {

@@ -1,6 +1,7 @@
 //! What can go wrong, and what to do then.
 
 use crate::limits::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, NAME_BYTES_MAX, PRODUCER_BYTES_MAX, TRAIL_BYTES_MAX};
+use crate::reopen::ROOM_BYTES;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,9 +9,16 @@ use std::sync::Arc;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error(
-        "telemetry storage failed ({0}): give the disk room, and it goes on; where it has room, check its health, then restart Longshore"
+        "logs and audit records cannot be written ({0}): check the health of the data folder's disk, then restart \
+         Longshore"
     )]
     Storage(Arc<fjall::Error>),
+    /// Once there is room, the next write goes on.
+    #[error(
+        "the disk has no room for logs and audit records: give it {} MiB, and they are written again by themselves",
+        ROOM_BYTES >> 20
+    )]
+    Full,
     #[error("cannot make or read the telemetry folder {dir} ({source}): check its owner and the disk's space")]
     Folder { dir: PathBuf, source: Arc<std::io::Error> },
     #[error("the telemetry folder {0} is in use by another process: end it, or choose another data folder")]

@@ -196,10 +196,10 @@ impl Telemetry {
     ) -> Result<T, TelemetryError> {
         let store = self.slot.writable().await?;
         let written = store.writer.submit(bytes, work).await;
-        if let Err(TelemetryError::Storage(error)) = &written {
-            self.slot.note(&store, error);
+        match written {
+            Err(TelemetryError::Storage(error)) => Err(self.slot.note(&store, error)),
+            written => written,
         }
-        written
     }
 
     /// Runs a read on a blocking thread: it may wait for the disk.

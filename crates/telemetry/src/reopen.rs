@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 
 /// Room that the disk must have before a failed store is opened again, in bytes: a commit's, and some more.
-const ROOM_BYTES: u64 = 16 << 20;
+pub(crate) const ROOM_BYTES: u64 = 16 << 20;
 /// How long opening waits for those who still read, and for the former store's locks.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
@@ -68,15 +68,20 @@ impl Slot {
         self.reopen().await
     }
 
-    /// A write failed: looks whether that was for want of room, which a thread of fjall's own may have met first.
-    pub fn note(&self, store: &Store, error: &fjall::Error) {
-        let full = match error {
+    /// A write failed: looks whether that was for want of room, which a thread of fjall's own may have met first, and
+    /// answers what to say.
+    pub fn note(&self, store: &Store, error: Arc<fjall::Error>) -> TelemetryError {
+        if self.is_for_room(&error) {
+            store.full.store(true, Ordering::Relaxed);
+        }
+        if store.works() { TelemetryError::Storage(error) } else { TelemetryError::Full }
+    }
+
+    fn is_for_room(&self, error: &fjall::Error) -> bool {
+        match error {
             fjall::Error::Io(error) => matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
             fjall::Error::Poisoned => !self.has_room(),
             _ => false,
-        };
-        if full {
-            store.full.store(true, Ordering::Relaxed);
         }
     }
 

@@ -82,7 +82,7 @@ fn a_failed_sync_refuses_its_append_and_all_after_it() {
     let output = child(&strace, &store, 1, 12).output().expect("strace runs: ./test installs it");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(text.lines().filter_map(ack).collect::<Vec<_>>(), (0..9).map(|i| (0, i)).collect::<Vec<_>>(), "{text}");
-    assert_eq!(text.matches("refused: telemetry storage failed").count(), 3, "{text}");
+    assert_eq!(text.matches("refused: logs and audit records cannot be written").count(), 3, "{text}");
     let reopened = Telemetry::open(&store).expect("reopens");
     assert!((9..=10).contains(&stored(&reopened, 0)));
 }
