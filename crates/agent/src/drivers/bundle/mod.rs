@@ -125,7 +125,32 @@ pub(crate) fn config(spec: &ContainerSpec, host: &Host<'_>) -> Result<Value, Err
     if let Some(profile) = spec.security.apparmor.as_ref().filter(|_| confinement::apparmor_is_on()) {
         config["process"]["apparmorProfile"] = json!(profile);
     }
+    refuse_zero(&config)?;
     Ok(config)
+}
+
+/// Runtimes read a zero byte as a text's end, and would lose the rest without a word.
+fn refuse_zero(config: &Value) -> Result<(), Error> {
+    let parts = [
+        ("/process/args", "command"),
+        ("/process/env", "environment"),
+        ("/process/cwd", "workingDirectory"),
+        ("", "configuration"),
+    ];
+    match parts.into_iter().find(|(part, _)| config.pointer(part).is_some_and(has_zero)) {
+        Some((_, field)) => Err(Error::Spec { field, problem: "it has a zero byte".to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// True when a text somewhere in `value` has a zero byte.
+pub(crate) fn has_zero(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_zero),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_zero(value)),
+        _ => false,
+    }
 }
 
 /// The init process takes the command as its arguments.

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::shim_process::watched;
 use super::{Containers, Error, Status};
+use crate::drivers::bundle::has_zero;
 use crate::drivers::files::{absent_is_fine, read_json};
 use crate::drivers::records::{CONFIG, ContainerRecord};
 use crate::drivers::runtime::complaint;
@@ -138,6 +139,9 @@ fn spawn(record: &ContainerRecord, dir: &Path, args: &[String], output: OwnedFd)
     let mut process = config["process"].clone();
     process["args"] = args.into();
     process["terminal"] = false.into();
+    if has_zero(&process) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command has a zero byte"));
+    }
     std::fs::write(dir.join(PROCESS), process.to_string())?;
     let mut command = record.runtime.command(&record.runtime_root, &dir.join(LOG));
     command.args(["exec", "--pid-file"]).arg(dir.join(PID_FILE)).arg("--process").arg(dir.join(PROCESS));

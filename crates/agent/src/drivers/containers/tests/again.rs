@@ -34,6 +34,8 @@ async fn commands_run_in_the_container_with_either_runtime() {
         assert_eq!(executed, Executed { code: None, output: "slow\n".into() }, "{runtime}");
         assert!(begun.elapsed() < LIMIT, "killed in time");
         assert_eq!(exec("busybox ps | busybox grep -c '[s]leep 60'", LIMIT, 100).await.output.trim(), "0", "{runtime}");
+        let cut = containers.exec(&name, &["/bin/sh".into(), "a\0b".into()], LIMIT, 1).await.expect_err("refused");
+        assert_eq!(cut.to_string(), "could not run a command in the container: the command has a zero byte");
         let missing = containers.exec(&name, &["/no/such".to_owned()], LIMIT, 200).await.expect("called");
         assert!(missing.code.is_some_and(|code| code != 0) && missing.output.contains("no/such"), "{missing:?}");
         containers.stop(&name, Duration::ZERO).await.expect("stop");
