@@ -48,6 +48,10 @@ pub enum Refusal {
     )]
     TooManyParts,
     #[error(
+        "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'size of {digest} is {actual} bytes, not {stated}'"
+    )]
+    WrongSize { digest: String, stated: u64, actual: u64 },
+    #[error(
         "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the {} is immutable.",
         if *excluded { "tag" } else { "repository" }
     )]
@@ -71,7 +75,7 @@ impl Refusal {
             Self::LayersNotFound { .. } => "LayersNotFoundException",
             Self::ImagesNotFound { .. } => "ReferencedImagesNotFoundException",
             Self::ImmutableTag { .. } => "ImageTagAlreadyExistsException",
-            Self::TooManyParts => "InvalidParameterException",
+            Self::TooManyParts | Self::WrongSize { .. } => "InvalidParameterException",
             Self::TooManyImages { .. } | Self::TooManyTags { .. } => "LimitExceededException",
         }
     }
@@ -207,6 +211,24 @@ fn present(view: &View, repository: &Repository, pushed: &Pushed) -> Result<(), 
     let digests = absent(&pushed.children, |digest| view.get(IMAGES, &within.clone().push(digest)).is_some());
     if !digests.is_empty() {
         return Err(Refusal::ImagesNotFound { digests, name, account });
+    }
+    truthful(view, repository, pushed)
+}
+
+/// Refuses a manifest that says other sizes than what it names has: those who pull count what comes. What is not
+/// there has no size.
+pub fn truthful(view: &View, repository: &Repository, pushed: &Pushed) -> Result<(), Refusal> {
+    let size = |digest: &str| {
+        let key = within(repository).push(digest);
+        match pushed.children.is_empty() {
+            true => view.get(LAYERS, &key).map(|layer| layer.size),
+            false => view.get(IMAGES, &key).map(|image| image.manifest_size),
+        }
+    };
+    for (digest, stated) in &pushed.stated {
+        if let Some(actual) = size(digest).filter(|actual| actual != stated) {
+            return Err(Refusal::WrongSize { digest: digest.clone(), stated: *stated, actual });
+        }
     }
     Ok(())
 }

@@ -110,6 +110,10 @@ pub async fn put(
         Ok(pushed) => pushed,
         Err(error) => return Err(session.refused("PutImage", &document, error).await),
     };
+    if let Err(lie) = truthful(session, name, &pushed)? {
+        _ = session.refused("PutImage", &document, lie.clone().into()).await;
+        return Err(RegistryError::ManifestInvalid(lie));
+    }
     if let Some(lost) = lost(session, name, &pushed).await? {
         return Err(session.refused("PutImage", &document, lost.into()).await);
     }
@@ -127,6 +131,12 @@ pub async fn put(
         set(headers, SUBJECT, &subject);
     }
     Ok(response)
+}
+
+/// Why the push is refused when what it names has other sizes than it says.
+fn truthful(session: &Session, name: &str, pushed: &Pushed) -> Result<Result<(), Refusal>, RegistryError> {
+    let view = session.requests.view();
+    Ok(plan::image::truthful(&view, session.repository(&view, "ecr:PutImage", name)?, pushed))
 }
 
 /// Why the push is refused when a blob that the repository has by its rows is not whole on the disk.

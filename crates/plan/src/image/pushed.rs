@@ -19,6 +19,8 @@ pub struct Pushed {
     pub children: Vec<String>,
     /// Digests of config and layers that must have been uploaded.
     pub blobs: Vec<String>,
+    /// What it says of each of these and of the children: digest, and size in bytes.
+    pub stated: Vec<(String, u64)>,
     pub tag: Option<String>,
 }
 
@@ -35,6 +37,7 @@ impl Pushed {
             manifest_bytes: manifest_bytes as u64,
             children: manifest.children().iter().map(text).collect(),
             blobs: manifest.blobs().map(text).collect(),
+            stated: manifest.blobs().chain(manifest.children()).map(|it| (text(it), it.size)).collect(),
             tag,
         }
     }

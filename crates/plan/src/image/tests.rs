@@ -82,6 +82,28 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
+#[test]
+fn sizes_are_as_stated() {
+    let view = world(&lines("layer a\nlayer b\nimage i"));
+    let check = |pushed: Pushed, expect: &str| {
+        let refused = push(&view, &web(), pushed, NOW).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+        assert!(refused.ends_with(expect) && refused.is_empty() == expect.is_empty(), "{refused}");
+    };
+    let stated = |all: &[(&str, u64)]| all.iter().map(|(digest, size)| (digest.to_string(), *size)).collect();
+    let of = |sizes: &[(&str, u64)]| Pushed {
+        digest: "m".to_owned(),
+        blobs: sizes.iter().map(|(digest, _)| digest.to_string()).collect(),
+        stated: stated(sizes),
+        ..Pushed::default()
+    };
+    check(of(&[("a", 1), ("b", 1)]), "");
+    check(of(&[("a", 1), ("b", 5)]), "'size of b is 1 bytes, not 5'");
+    check(of(&[("a", 1), ("a", 2)]), "'size of a is 1 bytes, not 2'");
+    let index = |size| Pushed { children: vec!["i".to_owned()], blobs: Vec::new(), ..of(&[("i", size)]) };
+    check(index(1), "");
+    check(index(0), "'size of i is 1 bytes, not 0'");
+}
+
 /// `push` is `digest blob… / child… / tag`; the answer is what is put, or the refusal.
 fn check_push(text: &str, pushed: &str, expect: &str) {
     let view = world(&lines(text));

@@ -60,6 +60,29 @@ async fn what_a_manifest_names_must_be_there() {
 }
 
 #[tokio::test]
+async fn a_manifest_says_the_sizes_of_what_it_names() {
+    let world = World::start().await;
+    let one = world.push_image("web", "v1", &["one"]).await;
+    let lie = |text: &str, truth: &str, lie: &str| {
+        assert!(text.contains(truth), "{text}");
+        text.replacen(truth, lie, 1)
+    };
+    for size in ["5", "0", "4000000000"] {
+        let answer = world
+            .put_manifest("web", "v2", &lie(&one, "\"size\": 3", &format!("\"size\": {size}")))
+            .await
+            .expect(400, "MANIFEST_INVALID");
+        let expect = format!("'size of {} is 3 bytes, not {size}'", digest("one"));
+        assert!(answer.message().ends_with(&expect), "{}", answer.message());
+    }
+    let all = index(&[&one]);
+    let short = lie(&all, &format!("\"size\":{}", one.len()), "\"size\":1");
+    world.put_manifest("web", "all", &short).await.expect(400, "MANIFEST_INVALID");
+    world.put_manifest("web", "all", &all).await.expect(201, "");
+    assert_eq!(world.audited().iter().filter(|name| *name == "PutImage InvalidParameterException").count(), 4);
+}
+
+#[tokio::test]
 async fn what_is_no_manifest_is_refused() {
     let world = World::start().await;
     world.push_image("web", "v1", &["one"]).await;
