@@ -97,6 +97,10 @@ fn a_standby_takes_over_and_nothing_acknowledged_is_lost_or_started_twice() -> R
     let leads = format!("{} leads", first.server.endpoint()?.url);
     assert!(refused.contains("ServiceUnavailable") && refused.contains(&leads), "{refused}");
 
+    let asked = Command::new(Longshore::binary()?).arg("ps").arg("--data").arg(second.data()).output()?;
+    let said = String::from_utf8(asked.stderr)?;
+    assert!(said.contains(&leads) && said.contains("stands by"), "{said}");
+
     let acknowledged = run_traffic(&mut first, &second, &sleeper)?;
     second.wait_leads(0)?;
     let client = Client::of(&second);

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 /// How long after its task's end a stream may still get events, where the node does not ship them before it tells the
 /// end.
 const AFTER_END: Duration = Duration::from_secs(2);
-/// Our own node tells a task's end when its output is shipped, or this long after it ended, in seconds (`LOGS_WAIT` of
-/// the agent): an end that took that long to tell may have come before the output.
-const TOLD_LATE_S: f64 = 5.0;
+/// Our own node tells a task's end when its output is shipped, or five seconds after it ended (`LOGS_WAIT` of the
+/// agent). An end that took this long to tell, in seconds, may have come before the output; clocks may differ a little.
+const TOLD_LATE_S: f64 = 4.5;
 /// What the attributes of our own nodes begin with.
 const OUR_ATTRIBUTES: &str = "longshore.";
 
@@ -81,15 +81,25 @@ pub async fn follow(
 
 /// True when all that a stopped task wrote is in its streams.
 async fn is_shipped(session: &Session, cluster: &str, task: &Value) -> bool {
-    let late = task["stoppedAt"].as_f64().zip(task["executionStoppedAt"].as_f64());
-    if late.is_none_or(|(told, ended)| told - ended >= TOLD_LATE_S) {
+    if is_told_late(task) {
         return false;
     }
     let input = json!({ "cluster": cluster, "containerInstances": [task["containerInstanceArn"]] });
     // A node that is gone tells nothing.
     let nodes = session.ecs("DescribeContainerInstances", &input).await.unwrap_or_default();
+    is_ours(&nodes["containerInstances"][0])
+}
+
+/// True where the end may have been told before the output was shipped.
+fn is_told_late(task: &Value) -> bool {
+    let times = task["stoppedAt"].as_f64().zip(task["executionStoppedAt"].as_f64());
+    times.is_none_or(|(told, ended)| told - ended >= TOLD_LATE_S)
+}
+
+/// True for a node of ours, which ships before it tells.
+fn is_ours(node: &Value) -> bool {
     let ours = |it: &Value| it["name"].as_str().is_some_and(|name| name.starts_with(OUR_ATTRIBUTES));
-    items(&nodes["containerInstances"][0]["attributes"]).iter().any(ours)
+    items(&node["attributes"]).iter().any(ours)
 }
 
 /// How far a stream was read.
@@ -117,4 +127,21 @@ impl Tail {
 
 pub fn message(event: &Value) -> &str {
     event["message"].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_waited_for_only_where_it_may_come_after_the_end() {
+        fn check(task: &Value, expect: bool) {
+            assert_eq!(is_told_late(task), expect, "{task}");
+        }
+        check(&json!({ "executionStoppedAt": 10.0, "stoppedAt": 10.2 }), false);
+        check(&json!({ "executionStoppedAt": 10.0, "stoppedAt": 15.0 }), true);
+        check(&json!({ "stoppedAt": 10.2 }), true);
+        let node = |name: &str| json!({ "attributes": [{ "name": "ecs.os-type" }, { "name": name }] });
+        assert!(is_ours(&node("longshore.version")) && !is_ours(&node("ecs.x")) && !is_ours(&Value::Null));
+    }
 }
