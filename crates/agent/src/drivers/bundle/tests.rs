@@ -193,7 +193,10 @@ fn a_zero_byte_is_refused_wherever_it_is() {
         (ContainerSpec { env: BTreeMap::from([("A".to_owned(), text())]), ..full() }, "environment"),
         (ContainerSpec { env: BTreeMap::from([(text(), "1".to_owned())]), ..full() }, "environment"),
         (ContainerSpec { cwd: text(), ..full() }, "workingDirectory"),
-        (ContainerSpec { hostname: text(), env: BTreeMap::from([("HOSTNAME".into(), "a".into())]), ..full() }, "configuration"),
+        (
+            ContainerSpec { hostname: text(), env: BTreeMap::from([("HOSTNAME".into(), "a".into())]), ..full() },
+            "configuration",
+        ),
         (ContainerSpec { sysctls: BTreeMap::from([(text(), "1".to_owned())]), ..full() }, "configuration"),
     ] {
         let refused = config(&spec, &host(Layout::Unified, None)).expect_err("refused").to_string();
