@@ -73,6 +73,11 @@ pub enum Event {
         task: String,
         revision: u64,
     },
+    /// There was no room for the order on the disk, for as long as that may pass.
+    Unwritable {
+        task: String,
+        why: String,
+    },
     /// The task's last [`Command::Submit`] was acknowledged, or refused for good.
     Submitted {
         task: String,
@@ -255,6 +260,7 @@ impl Machine {
             Event::HostKill { task } => self.change(&task, now, &mut commands, |live| live.host_kill(now)),
             Event::Noted { task } => self.change(&task, now, &mut commands, Live::noted),
             Event::Persisted { task, revision } => self.persisted(&task, revision, now, &mut commands),
+            Event::Unwritable { task, why } => self.change(&task, now, &mut commands, |live| live.unwritable(&why, now)),
             Event::Submitted { task } => self.change(&task, now, &mut commands, Live::submitted),
             Event::Container { at, change } => {
                 self.change(&at.task, now, &mut commands, |live| live.container(&at.container, change, now));
@@ -379,5 +385,8 @@ impl Machine {
             self.finished.pop_front();
         }
         commands.push(Command::Forget { task: task.to_owned() });
+        // Nobody waits for the disk to have what is over.
+        self.unacknowledged.values_mut().for_each(|awaited| _ = awaited.remove(task));
+        self.acknowledge(commands);
     }
 }

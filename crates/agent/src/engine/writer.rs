@@ -1,6 +1,7 @@
 //! The one writer of tasks' files. What waits is written together; the latest of a task counts.
 
 use crate::backoff::Backoff;
+use crate::drivers::files::is_full;
 use crate::machine::Event;
 use crate::order::id_of;
 use crate::saved::Saved;
@@ -8,10 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Pauses between attempts on a disk that is full or broken.
 const RETRY_MIN: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long a new task waits for room on the disk: as long as the node takes to see that it has to make some.
+const ROOM_WAIT: Duration = Duration::from_secs(30);
 /// Most that is written together.
 const BATCH_MAX: usize = 64;
 
@@ -39,17 +43,35 @@ impl Writer {
     pub async fn run(mut self, mut works: mpsc::UnboundedReceiver<Work>) {
         let mut waiting = Vec::new();
         while works.recv_many(&mut waiting, BATCH_MAX).await > 0 {
-            let batch = latest(waiting.drain(..));
+            let mut batch = latest(waiting.drain(..));
             let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
+            let begun = Instant::now();
             while let Err(error) = self.write(&batch).await {
                 tracing::error!(%error, "tasks cannot be written; trying again");
+                if is_full(&error) && begun.elapsed() >= ROOM_WAIT {
+                    self.give_up(&batch, &error);
+                }
                 backoff.wait().await;
+                // What came meanwhile counts: nobody needs what was given up.
+                let newer = std::iter::from_fn(|| works.try_recv().ok());
+                batch.append(&mut latest(newer));
             }
             for (task, work) in batch {
                 match work {
                     Work::Write { .. } => self.known.insert(task),
                     Work::Forget { .. } => self.known.remove(&task),
                 };
+            }
+        }
+    }
+
+    /// Says of each new task that there is no room for it.
+    fn give_up(&self, batch: &BTreeMap<String, Work>, error: &io::Error) {
+        for work in batch.values() {
+            if let Work::Write { task, .. } = work
+                && !self.known.contains(task)
+            {
+                self.tell(Event::Unwritable { task: task.clone(), why: error.to_string() });
             }
         }
     }
@@ -61,8 +83,13 @@ impl Writer {
         written.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
 
-    /// New orders are noted before anything is synced: their containers wait for no more than that.
+    /// What goes makes room. New orders are noted before anything is synced: their containers wait for no more.
     fn write_all(&self, batch: &[Work]) -> io::Result<()> {
+        for work in batch {
+            if let Work::Forget { task } = work {
+                self.saved.forget(id_of(task))?;
+            }
+        }
         for work in batch {
             if let Work::Write { task, bytes, .. } = work
                 && !self.known.contains(task)
@@ -72,15 +99,12 @@ impl Writer {
             }
         }
         for work in batch {
-            match work {
-                Work::Forget { task } => self.saved.forget(id_of(task))?,
-                Work::Write { task, bytes, revision } => {
-                    match self.known.contains(task) {
-                        true => self.saved.replace(id_of(task), bytes)?,
-                        false => self.saved.sync_new(id_of(task))?,
-                    }
-                    self.tell(Event::Persisted { task: task.clone(), revision: *revision });
+            if let Work::Write { task, bytes, revision } = work {
+                match self.known.contains(task) {
+                    true => self.saved.replace(id_of(task), bytes)?,
+                    false => self.saved.sync_new(id_of(task))?,
                 }
+                self.tell(Event::Persisted { task: task.clone(), revision: *revision });
             }
         }
         Ok(())
@@ -137,5 +161,29 @@ mod tests {
         assert_eq!(written(vec![write(1), write(2)]).await, (vec!["noted".to_owned(), "persisted 2".to_owned()], true));
         let forget = Work::Forget { task: "task/c/1".to_owned() };
         assert_eq!(written(vec![write(1), forget]).await, (Vec::new(), false));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_new_task_that_finds_no_room_is_given_up_and_can_be_forgotten() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let saved = Saved::open(dir.path()).expect("open");
+        let task = dir.path().join("tasks/1");
+        std::fs::create_dir(&task).expect("made");
+        std::os::unix::fs::symlink("/dev/full", task.join("task.json")).expect("linked");
+        let (events, mut told) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        sender.send(write(1)).expect("a receiver");
+        let begun = Instant::now();
+        let writer = tokio::spawn(Writer::new(saved, BTreeSet::new(), events).run(receiver));
+        match told.recv().await {
+            Some(Event::Unwritable { task, why }) if task == "task/c/1" => {
+                assert!(why.contains("No space left"), "{why}")
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(begun.elapsed() >= ROOM_WAIT);
+        sender.send(Work::Forget { task: "task/c/1".to_owned() }).expect("a receiver");
+        drop(sender);
+        writer.await.expect("it ends");
+        assert!(!task.exists());
     }
 }

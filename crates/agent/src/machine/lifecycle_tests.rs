@@ -1,6 +1,6 @@
-//! Order of start and stop, health, restarts, and the story they make.
+//! Order of start and stop, health, restarts, and the story they make; orders that the disk has no room for.
 
-use super::tests::show;
+use super::tests::{Script, show};
 use super::*;
 use crate::order::{Condition, ContainerOrder, Dependency, HealthCheck, RestartPolicy};
 use crate::task::{HealthStatus, Stage};
@@ -274,4 +274,25 @@ fn a_container_is_not_started_again_when_its_policy_or_the_task_says_no() {
     meanwhile.exits("web", 1);
     assert_eq!(meanwhile.step(Event::Stop { task: TASK.to_owned() }), ["terminate db", "wake 190"]);
     assert_eq!(meanwhile.says("web", Change::Started), ["terminate web", "wake 190"], "it starts first");
+}
+
+#[test]
+fn an_order_that_the_disk_has_no_room_for_is_given_up_unless_it_was_noted() {
+    let told = "submit Stopped [web Stopped 'ResourceInitializationError: the node's disk has no room to keep the \
+                task: full'] because ResourceInitializationError: the node's disk has no room to keep the task: full";
+    Script::new()
+        .check("payload m1 web", &["persist", "pull web"])
+        .check("no-room", &["persist", told])
+        .check("web pulled", &[])
+        .check("submitted", &["forget", "ack m1"]);
+    Script::new()
+        .after(&["payload m1 web", "web pulled"])
+        .check("no-room", &["persist"])
+        .check("web created", &["persist", "release web"])
+        .check("web released", &[told])
+        .check("submitted", &["forget", "ack m1"]);
+    Script::new()
+        .after(&["payload m1 web", "web pulled", "web created", "noted"])
+        .check("no-room", &[])
+        .check("web started", &["submit Running [web Running]"]);
 }

@@ -35,6 +35,8 @@ pub(super) struct Live {
     written: u64,
     /// The order survives this process.
     noted: bool,
+    /// The order was given up for want of room on the disk.
+    unwritable: bool,
     /// The revision that has the latest container's end.
     ended: u64,
     submitting: Option<Report>,
@@ -66,6 +68,7 @@ impl Live {
             ordered: 0,
             written: 0,
             noted: false,
+            unwritable: false,
             ended: 0,
             submitting: None,
             work,
@@ -105,6 +108,24 @@ impl Live {
 
     pub(super) fn noted(&mut self) {
         self.noted = true;
+    }
+
+    /// What was noted goes on; what was not has started nothing, and is given up.
+    pub(super) fn unwritable(&mut self, why: &str, now: Timestamp) {
+        if self.noted || self.task.desired == Desired::Stopped {
+            return;
+        }
+        self.unwritable = true;
+        let reason = format!("ResourceInitializationError: the node's disk has no room to keep the task: {why}");
+        for container in self.task.containers.iter_mut().filter(|container| container.stage != Stage::Stopped) {
+            container.reason.get_or_insert_with(|| reason.clone());
+        }
+        self.end_task(now, &reason);
+    }
+
+    /// The revision is on disk, or nothing of the task is, so that no restart finds it.
+    fn is_settled(&self, revision: u64) -> bool {
+        self.written >= revision || (self.unwritable && !self.noted)
     }
 
     pub(super) fn persisted(&mut self, revision: u64) {
@@ -364,7 +385,7 @@ impl Live {
                 break;
             }
         }
-        let durable = self.written == self.revision;
+        let durable = self.is_settled(self.revision);
         if self.submitting.is_none()
             && let Some(report) = Report::next(&self.task, durable)
         {
@@ -506,7 +527,7 @@ impl Live {
 
     /// Ships the output, then removes all; the end must be durable before what shows it is removed.
     fn clear_away(&mut self, index: usize, commands: &mut Vec<Command>) {
-        let durable = self.at_once || self.written >= self.ended;
+        let durable = self.at_once || self.is_settled(self.ended);
         let container = &mut self.task.containers[index];
         container.released |= !container.made;
         if !container.started || self.at_once {

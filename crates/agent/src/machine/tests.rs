@@ -7,7 +7,7 @@ const TASK: &str = "arn:aws:ecs:r:1:task/c/t1";
 const STOP_TIMEOUT_S: i64 = 30;
 
 /// A machine with one task, driven and shown in short words.
-struct Script {
+pub(super) struct Script {
     machine: Machine,
     now: Timestamp,
 }
@@ -61,7 +61,7 @@ fn show_container(report: &ContainerReport) -> String {
 }
 
 impl Script {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { machine: Machine::new(Names::new([1; 16])), now: Timestamp::from_secs(100) }
     }
 
@@ -86,6 +86,7 @@ impl Script {
                 let revision = self.machine.snapshot(TASK).map(|(_, revision)| revision).expect("a task");
                 Event::Persisted { task, revision }
             }
+            ["no-room"] => Event::Unwritable { task, why: "full".to_owned() },
             ["submitted"] => Event::Submitted { task },
             ["wait", seconds] => {
                 self.now = self.now.plus_secs(seconds.parse().expect("seconds"));
@@ -97,7 +98,7 @@ impl Script {
     }
 
     /// Feeds one event and compares the commands, one a line.
-    fn check(&mut self, event: &str, expect: &[&str]) -> &mut Self {
+    pub(super) fn check(&mut self, event: &str, expect: &[&str]) -> &mut Self {
         let input = self.event(event);
         let commands: Vec<String> = self.machine.step(input, self.now).iter().map(show).collect();
         assert_eq!(commands, expect, "after '{event}'");
@@ -105,7 +106,7 @@ impl Script {
     }
 
     /// Feeds events whose commands another test shows.
-    fn after(&mut self, events: &[&str]) -> &mut Self {
+    pub(super) fn after(&mut self, events: &[&str]) -> &mut Self {
         for event in events {
             let input = self.event(event);
             self.machine.step(input, self.now);
