@@ -108,8 +108,12 @@ impl Node {
         let aws = AwsClient::new(&config.endpoint, &config.region, config.credentials.clone())?;
         let found = machine.containers.adopt().await?;
         let registered = join(&aws, machine, &config.cluster).await;
+        let unpacker = Unpacker {
+            program: config.shim.clone(),
+            args: vec!["unpack".to_owned()],
+            disk_full_percent: config.images.cleanup.disk_high_water_percent,
+        };
         let registries = Registries::new(OwnRegistry::at(registered.account(), &aws), aws.clone(), config.images);
-        let unpacker = Unpacker { program: config.shim.clone(), args: vec!["unpack".to_owned()] };
         let images = Images::open(&machine.data_dir, registries, unpacker).map_err(machine.data_dir_error())?;
         let mut helpers = JoinSet::new();
         helpers.spawn(warm_up(machine.containers.clone(), images.clone()));

@@ -40,11 +40,12 @@ mod tests;
 mod tree;
 
 pub use error::UnpackError;
-pub use limits::Limits;
+pub use limits::{Limits, reserve_bytes};
 pub use staging::{Staging, remove, remove_leftovers};
 
 use crate::digest::{Algorithm, Digest, DigestError};
 use decode::{Ahead, Metered};
+use limits::Disk;
 use error::at;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
@@ -103,7 +104,7 @@ pub fn fill(
         }
     }
     let mut tree = Tree::open(root, limits.entries)?;
-    let unpacked = verified(reader, media_type, expected, limits, &mut tree)?;
+    let unpacked = verified(reader, media_type, expected, limits, Disk::of(root, limits), &mut tree)?;
     tree.finish()?;
     Ok(unpacked)
 }
@@ -125,11 +126,12 @@ fn verified(
     media_type: &str,
     expected: &Expected,
     limits: &Limits,
+    disk: Disk<'_>,
     tree: &mut Tree,
 ) -> Result<Unpacked, UnpackError> {
     let (entries, bytes, diff_id, size, digest) = std::thread::scope(|scope| {
         let mut ahead = Ahead::start(scope, reader, media_type, expected.size)?;
-        let mut plain = Metered::new(&mut ahead, limits);
+        let mut plain = Metered::new(&mut ahead, limits).onto(disk);
         let entries = write_entries(&mut plain, limits, tree)?;
         drain(&mut plain)?;
         let (bytes, diff_id) = plain.finish();

@@ -118,6 +118,7 @@ fn open_with(fake: &Fake, data: &Path, options: ImageOptions) -> Images {
     let unpacker = Unpacker {
         program: std::env::current_exe().expect("this program"),
         args: crate::unpack::tests::ARGS.map(str::to_owned).into(),
+        disk_full_percent: 100,
     };
     Images::open(data, Registries::new(OwnRegistry::at("1", &aws), aws, options), unpacker).expect("opened")
 }

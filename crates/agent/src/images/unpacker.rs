@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use oci::unpack::{Expected, Limits, Staging, UnpackError, Unpacked};
+use oci::unpack::{Expected, Limits, Staging, UnpackError, Unpacked, reserve_bytes};
 use oci::{Descriptor, Digest};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -55,6 +55,8 @@ pub enum LayerError {
 pub struct Unpacker {
     pub program: PathBuf,
     pub args: Vec<String>,
+    /// From where on the disk counts as full.
+    pub disk_full_percent: u64,
 }
 
 impl Unpacker {
@@ -87,11 +89,12 @@ impl Unpacker {
     fn start(&self, layer: &Descriptor, diff_id: &Digest, dest: &Path) -> Result<Work, LayerError> {
         let staging = Staging::beside(dest)?;
         let expected = Expected { digest: layer.digest.clone(), size: layer.size, diff_id: diff_id.clone() };
-        let free = rustix::fs::statvfs(staging.path()).map_err(|error| LayerError::Process(error.into()))?;
+        let disk = rustix::fs::statvfs(staging.path()).map_err(|error| LayerError::Process(error.into()))?;
+        let reserve = reserve_bytes(disk.f_blocks.saturating_mul(disk.f_frsize), self.disk_full_percent);
         let order = Order {
             root: staging.path().to_owned(),
             media_type: layer.media_type.clone(),
-            limits: Limits::of_layer(expected.size, free.f_bavail.saturating_mul(free.f_frsize)),
+            limits: Limits::of_layer(expected.size, reserve),
             expected,
         };
         self.spawn(&order, staging, dest).map_err(LayerError::Process)

@@ -12,12 +12,16 @@ use reqwest::{Body, Method, Response, StatusCode, Url};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 /// What a registry takes for the parts of a blob.
 const OCTETS: &str = "application/octet-stream";
+
+/// How long a registry may take to cancel an upload.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Bytes that are read of a file at once.
 const READ_BYTES: usize = 128 << 10;
@@ -54,7 +58,8 @@ impl Client {
         answer::number(response.headers(), CONTENT_LENGTH).map(Some).ok_or_else(missing)
     }
 
-    /// Uploads a blob, also if the registry has it: ask [`Client::blob_size`] before.
+    /// Uploads a blob, also if the registry has it: ask [`Client::blob_size`] before. One that fails is cancelled, so
+    /// that nothing of it takes the registry's room.
     pub async fn push_blob(
         &self,
         repository: &str,
@@ -67,14 +72,32 @@ impl Client {
         let start = self.request(Method::POST, self.url(repository, "blobs/uploads/")?);
         let start = start.header(CONTENT_LENGTH, 0);
         let response = expect(&[StatusCode::ACCEPTED], self.send(start, &scope).await?, repository).await?;
-        let location = self.location(&response)?;
-        match (source, upload) {
-            (source, Upload::Monolithic) => self.complete(&scope, location, digest, source).await,
-            (source, Upload::Chunked { bytes }) => {
-                let location = self.send_chunks(&scope, location, source, bytes.max(1)).await?;
-                self.complete(&scope, location, digest, Source::Bytes(Bytes::new())).await
-            }
+        let mut location = self.location(&response)?;
+        let sent = self.send_upload(&scope, &mut location, digest, source, upload).await;
+        if sent.is_err() {
+            // What cannot be cancelled the registry forgets in its own time.
+            _ = tokio::time::timeout(CANCEL_TIMEOUT, self.send(self.request(Method::DELETE, location), &scope)).await;
         }
+        sent
+    }
+
+    /// `location` is where the upload goes on, also after an error.
+    async fn send_upload(
+        &self,
+        scope: &Scope,
+        location: &mut Url,
+        digest: &Digest,
+        source: Source,
+        upload: Upload,
+    ) -> Result<(), ClientError> {
+        let rest = match upload {
+            Upload::Monolithic => source,
+            Upload::Chunked { bytes } => {
+                self.send_chunks(scope, location, source, bytes.max(1)).await?;
+                Source::Bytes(Bytes::new())
+            }
+        };
+        self.complete(scope, location.clone(), digest, rest).await
     }
 
     /// Stores a manifest under the reference's digest, else tag; answers its digest.
@@ -99,31 +122,31 @@ impl Client {
         Ok(digest)
     }
 
-    /// Sends all of the source in order and answers where the upload goes on.
+    /// Sends all of the source in order.
     async fn send_chunks(
         &self,
         scope: &Scope,
-        mut location: Url,
+        location: &mut Url,
         source: Source,
         bytes: usize,
-    ) -> Result<Url, ClientError> {
+    ) -> Result<(), ClientError> {
         let mut chunks = Chunks::open(source).await?;
         let mut sent = 0;
         loop {
             let chunk = chunks.next(bytes).await?;
             if chunk.is_empty() {
-                return Ok(location);
+                return Ok(());
             }
             let next = sent + chunk.len() as u64;
             let request = self
-                .request(Method::PATCH, location)
+                .request(Method::PATCH, location.clone())
                 .header(CONTENT_TYPE, OCTETS)
                 .header(CONTENT_RANGE, format!("{sent}-{}", next - 1))
                 .body(chunk);
             // ECR answers 201 where the specification says 202.
             let taken = [StatusCode::ACCEPTED, StatusCode::CREATED];
             let response = expect(&taken, self.send(request, scope).await?, "upload").await?;
-            location = self.location(&response)?;
+            *location = self.location(&response)?;
             sent = next;
         }
     }

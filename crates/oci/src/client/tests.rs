@@ -89,13 +89,15 @@ async fn blobs_are_pushed_whole_or_in_chunks() {
 
 #[tokio::test]
 async fn a_refused_push_says_why() {
-    let (host, _) = registry().await;
+    let (host, held) = registry().await;
     let source = Source::Bytes(Bytes::from_static(b"evil"));
     let error = client(&host).push_blob(REPOSITORY, &Digest::of(b"good"), source, Upload::Monolithic).await;
     assert_eq!(
         error.expect_err("another digest").to_string(),
         format!("registry {host} answered 400 DIGEST_INVALID: not that digest")
     );
+    let requests = std::mem::take(&mut held.lock().expect("not poisoned").requests);
+    assert_eq!(requests, ["POST 0 -", "PUT 4 -", "DELETE - -"], "nothing is left behind");
     let by_digest = image("team/web").at(Digest::of(b"other"));
     let error = client(&host).put_manifest(&by_digest, media_type::OCI_MANIFEST, Bytes::from_static(b"{}")).await;
     assert!(matches!(error, Err(ClientError::DigestMismatch { .. })));

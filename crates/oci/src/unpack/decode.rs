@@ -1,5 +1,6 @@
 //! From the bytes as pulled to the tar stream: counting, hashing, decompressing.
 
+use super::limits::Disk;
 use super::{Limits, UnpackError};
 use crate::digest::{Digest, Hasher};
 use crate::manifest::media_type::{
@@ -29,15 +30,21 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Counts and hashes what is read through it, and fails past the limits.
-pub(super) struct Metered<R> {
+pub(super) struct Metered<'a, R> {
     inner: R,
     hasher: Hasher,
     limits: Limits,
+    disk: Option<Disk<'a>>,
 }
 
-impl<R: Read> Metered<R> {
+impl<'a, R: Read> Metered<'a, R> {
     pub(super) fn new(inner: R, limits: &Limits) -> Self {
-        Self { inner, hasher: Hasher::new(), limits: limits.clone() }
+        Self { inner, hasher: Hasher::new(), limits: limits.clone(), disk: None }
+    }
+
+    /// What is read goes onto this disk.
+    pub(super) fn onto(self, disk: Disk<'a>) -> Self {
+        Self { disk: Some(disk), ..self }
     }
 
     /// Bytes read, and their digest.
@@ -46,11 +53,13 @@ impl<R: Read> Metered<R> {
     }
 }
 
-impl<R: Read> Read for Metered<R> {
+impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..n]);
-        match self.limits.passed_by(self.hasher.len()) {
+        let bytes = self.hasher.len();
+        let passed = self.limits.passed_by(bytes).or_else(|| self.disk.as_mut()?.passed_by(bytes));
+        match passed {
             Some(error) => Err(io::Error::other(error)),
             None => Ok(n),
         }

@@ -22,8 +22,11 @@ pub enum UnpackError {
     TooManyEntries { limit: u64 },
     #[error("layer has more than {limit} bytes uncompressed, the most that is allowed for its size: split it")]
     TooLarge { limit: u64 },
-    #[error("layer has more than the {free} bytes that the node's disk has for it: free some of them")]
-    DiskFull { free: u64 },
+    #[error(
+        "layer has no room: the node's disk has {} MiB free, and keeps {} MiB for the node itself (--disk-high-water): \
+         free some", free >> 20, reserve >> 20
+    )]
+    DiskFull { free: u64, reserve: u64 },
     #[error("layer is not a valid tar stream: {0}")]
     Malformed(String),
     /// An entry that could do harm, or that we do not support.

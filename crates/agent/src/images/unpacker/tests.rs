@@ -14,12 +14,12 @@ const POLL: Duration = Duration::from_millis(10);
 
 fn ours() -> Unpacker {
     let program = std::env::current_exe().expect("this program");
-    Unpacker { program, args: crate::unpack::tests::ARGS.map(str::to_owned).into() }
+    Unpacker { program, args: crate::unpack::tests::ARGS.map(str::to_owned).into(), disk_full_percent: 100 }
 }
 
 /// One that does as the shell says.
 fn other(script: &str) -> Unpacker {
-    Unpacker { program: "/bin/sh".into(), args: vec!["-c".to_owned(), script.to_owned()] }
+    Unpacker { program: "/bin/sh".into(), args: vec!["-c".to_owned(), script.to_owned()], disk_full_percent: 100 }
 }
 
 fn layer(media_type: &str, packed: &[u8]) -> Descriptor {
@@ -160,7 +160,7 @@ async fn whatever_becomes_of_it_is_told_and_leaves_nothing() {
     assert!(error.contains("ended early"), "{error}");
     let error = run(other("kill -9 $$"), pieces(&packed)).await;
     assert!(error.contains("signal: 9"), "{error}");
-    let gone = Unpacker { program: Path::new("/nowhere").to_owned(), args: Vec::new() };
+    let gone = Unpacker { program: Path::new("/nowhere").to_owned(), args: Vec::new(), disk_full_percent: 100 };
     let error = run(gone, pieces(&packed)).await;
     assert!(error.contains("No such file"), "{error}");
     let broken = pieces(&packed[..20_000]).chain(iter([Err(PullError::Image("it broke".to_owned()))])).boxed();

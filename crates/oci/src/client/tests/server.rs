@@ -104,6 +104,7 @@ impl Held {
         let location = format!("/v2/team/web/blobs/uploads/7?at={}", self.upload.len());
         match *request.method() {
             Method::POST | Method::PATCH => answer(StatusCode::ACCEPTED, &[(LOCATION.as_str(), &location)], ""),
+            Method::DELETE => answer(StatusCode::NO_CONTENT, &[], ""),
             _ => {
                 let content = Bytes::from(std::mem::take(&mut self.upload));
                 let digest = Digest::of(&content).to_string();
