@@ -3,14 +3,19 @@
 use crate::logs::{self, Tail, Wanted, message};
 use crate::pauses::Pauses;
 use crate::session::{Session, items, last, text};
-use crate::{definition, say, task};
+use crate::{definition, events, say, task};
 use anyhow::{Context, Result, bail};
 use oci::ImageReference;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The log group of tasks that were run so, below which each family has a prefix.
 const LOG_GROUP: &str = "/longshore/run";
+
+/// How often is said what a task waits for.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct RunArgs {
@@ -77,7 +82,7 @@ pub async fn run(session: &Session, cluster: &str, args: &RunArgs) -> Result<Exi
         say(id)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let state = until_begun(session, cluster, id).await?;
+    let state = until_begun(session, cluster, &arn).await?;
     if let Ok(streams) = task::streams(session, &state, None).await {
         let mut tails: Vec<_> = streams.into_iter().map(|stream| Tail { stream, token: None }).collect();
         let wanted = Wanted { cluster, task: id, container: None, follow: true };
@@ -198,8 +203,34 @@ fn ambiguous(reference: &ImageReference, family: &str, revision: &str, is_there:
     format!("{first}; give the full image name, {image}, to mean the image")
 }
 
-async fn until_begun(session: &Session, cluster: &str, task: &str) -> Result<Value> {
-    until(session, cluster, task, |status| matches!(status, "RUNNING" | "STOPPED")).await
+async fn until_begun(session: &Session, cluster: &str, arn: &str) -> Result<Value> {
+    tokio::select! {
+        begun = until(session, cluster, last(arn), |status| matches!(status, "RUNNING" | "STOPPED")) => begun,
+        never = tell_waits(session, cluster, arn) => match never {},
+    }
+}
+
+/// Says beside the output what a task waits for that takes its time, whenever that is something new.
+async fn tell_waits(session: &Session, cluster: &str, arn: &str) -> Infallible {
+    let mut before = None;
+    loop {
+        tokio::time::sleep(TELL_INTERVAL).await;
+        // A server that does not answer is told of by whoever asks for the task.
+        let story = events::story(session, cluster, arn).await.unwrap_or_default();
+        let said = Some(waits(last(arn), story.last()));
+        if said != before {
+            eprintln!("{}", said.as_deref().unwrap_or_default());
+            before = said;
+        }
+    }
+}
+
+fn waits(id: &str, newest: Option<&Value>) -> String {
+    let newest = newest.map_or_else(
+        || "nothing is known of it yet".to_owned(),
+        |event| format!("{}: {}", events::what(event), event["text"].as_str().unwrap_or_default()),
+    );
+    format!("task {id} does not run yet; {newest} (`longshore events {id}` tells all)")
 }
 
 async fn until(session: &Session, cluster: &str, task: &str, reached: impl Fn(&str) -> bool) -> Result<Value> {
@@ -227,6 +258,14 @@ mod tests {
         assert!(runs(&definition("docker.io/library/base:3"), &reference), "what `run` itself registered");
         assert!(!runs(&definition("127.0.0.1:4566/base:3"), &reference));
         assert!(!runs(&definition("other"), &reference) && !runs(&Value::Null, &reference));
+    }
+
+    #[test]
+    fn what_a_task_waits_for_is_said() {
+        let event = json!({ "kind": "ORDER_SENT", "text": "to the node" });
+        let said = "task 1 does not run yet; ORDER_SENT: to the node (`longshore events 1` tells all)";
+        assert_eq!(waits("1", Some(&event)), said);
+        assert!(waits("1", None).contains("nothing is known of it yet"));
     }
 
     #[test]
