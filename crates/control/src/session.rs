@@ -19,7 +19,7 @@ use wire::acs::{self, Frame};
 pub const HEARTBEAT_INTERVAL_MS: i64 = 20_000;
 
 /// Tasks in one payload message, so that a frame stays small.
-const PAYLOAD_TASKS_MAX: usize = 10;
+pub const PAYLOAD_TASKS_MAX: usize = 10;
 
 /// The node that a session speaks with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -257,6 +257,23 @@ impl Session {
             ),
         }
     }
+}
+
+/// The same effects with all that was delivered at once, in the place of the first of it.
+pub fn gathered(effects: Vec<Effect>) -> Vec<Effect> {
+    let (mut all, mut first): (Vec<Effect>, Option<usize>) = (Vec::with_capacity(effects.len()), None);
+    for effect in effects {
+        match (effect, first.and_then(|first| all.get_mut(first))) {
+            (Effect::Delivered(more), Some(Effect::Delivered(orders))) => orders.extend(more),
+            (effect, _) => {
+                if matches!(effect, Effect::Delivered(_)) {
+                    first = Some(all.len());
+                }
+                all.push(effect);
+            }
+        }
+    }
+    all
 }
 
 fn send(message: impl Into<Frame>) -> Effect {

@@ -1,10 +1,10 @@
 //! A session's websocket: frames in, effects out.
 
 use crate::control::{Control, Link};
-use crate::session::{Delivered, Effect, Input, Session};
+use crate::session::{self, Delivered, Effect, Input, PAYLOAD_TASKS_MAX, Session};
 use crate::story;
 use base::ApiError;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use plan::task_state::{Observed, Report, reported};
 use state::{DesiredStatus, Handover, TASKS};
 use std::time::Duration;
-use store::key;
+use store::{CHANGED_ROWS_MAX, key};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -25,6 +25,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The largest frame that an agent may send: a stop verification of some thousand tasks.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
+/// Inputs that are taken at once: what they acknowledge, a row a task, is one transaction.
+const INPUTS_MAX: usize = CHANGED_ROWS_MAX / PAYLOAD_TASKS_MAX;
 
 /// Answers the websocket handshake (RFC 6455, 4.2.2); the connection itself follows.
 pub fn upgrade(mut request: Request<Incoming>) -> Result<(Response<()>, OnUpgrade), ApiError> {
@@ -73,31 +76,51 @@ pub async fn drive(control: Control, mut session: Session, upgrade: OnUpgrade) {
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 async fn converse(control: &Control, session: &mut Session, link: &Link, socket: &mut Socket) -> Result<(), Error> {
-    let mut input = Input::Connected;
+    let mut inputs = vec![Input::Connected];
     let mut timer = tokio::time::interval(LOOK_INTERVAL);
     loop {
-        perform(control, session, input, socket).await?;
-        input = tokio::select! {
+        perform(control, session, inputs, socket).await?;
+        let first = tokio::select! {
             () = link.ended.notified() => return socket.close(None).await,
-            () = link.changed.notified() => Input::Look,
-            _ = timer.tick() => Input::Look,
-            message = socket.next() => match message.transpose()? {
-                None | Some(Message::Close(_)) => return Ok(()),
-                Some(Message::Text(text)) => understood(&text).map_or(Input::Look, |frame| Input::Frame(Box::new(frame))),
-                Some(_) => Input::Look,
-            },
+            () = link.changed.notified() => Some(Input::Look),
+            _ = timer.tick() => Some(Input::Look),
+            message = socket.next() => heard(message)?,
         };
+        let Some(first) = first else { return Ok(()) };
+        inputs = vec![first];
+        // What came meanwhile is taken with it: a burst of acknowledgements is noted in one transaction.
+        while inputs.len() < INPUTS_MAX
+            && let Some(message) = socket.next().now_or_never()
+        {
+            let Some(input) = heard(message)? else { return Ok(()) };
+            inputs.push(input);
+        }
     }
+}
+
+/// None when the agent has ended the session.
+fn heard(message: Option<Result<Message, Error>>) -> Result<Option<Input>, Error> {
+    Ok(match message.transpose()? {
+        None | Some(Message::Close(_)) => None,
+        Some(Message::Text(text)) => Some(understood(&text).map_or(Input::Look, |frame| Input::Frame(Box::new(frame)))),
+        Some(_) => Some(Input::Look),
+    })
 }
 
 fn understood(text: &Utf8Bytes) -> Option<Frame> {
     Frame::parse(text).inspect_err(|error| tracing::warn!(%error, "a frame of an agent was not understood")).ok()
 }
 
-async fn perform(control: &Control, session: &mut Session, input: Input, socket: &mut Socket) -> Result<(), Error> {
+async fn perform(
+    control: &Control,
+    session: &mut Session,
+    inputs: Vec<Input>,
+    socket: &mut Socket,
+) -> Result<(), Error> {
     let requests = control.requests();
-    let effects = session.turn(&requests.view(), input, requests.now(), &mut requests.names());
-    for effect in effects {
+    let (view, now, mut names) = (requests.view(), requests.now(), requests.names());
+    let effects = inputs.into_iter().flat_map(|input| session.turn(&view, input, now, &mut names));
+    for effect in session::gathered(effects.collect()) {
         match effect {
             Effect::Send(frame) => socket.send(Message::text(frame.to_text())).await?,
             Effect::Delivered(orders) => delivered(control, session, orders).await,

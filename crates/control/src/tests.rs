@@ -1,7 +1,9 @@
 //! What a node hears, as tables: rows and answers in, effects out.
 
 use crate::payload::OwnRegistry;
-use crate::session::{Delivered, Effect, HEARTBEAT_INTERVAL_MS, Input, Node, Order, Session};
+use crate::session::{
+    Delivered, Effect, HEARTBEAT_INTERVAL_MS, Input, Node, Order, PAYLOAD_TASKS_MAX, Session, gathered,
+};
 use crate::sweep::{Expired, STOPPED_TASK_TTL_MS};
 use base::{ApiError, Names, Timestamp};
 use request::Hosts;
@@ -207,6 +209,24 @@ async fn an_order_goes_out_once_a_session_and_is_delivered_when_acknowledged() {
         turn(&mut session, &view, Input::Frame(Box::new(ack)), NOW).is_empty(),
         "a second acknowledgement means nothing"
     );
+}
+
+#[tokio::test]
+async fn acknowledgements_that_come_together_are_noted_together() {
+    let names: Vec<String> = (0..PAYLOAD_TASKS_MAX + 1).map(|number| format!("t{number:02}")).collect();
+    let view = view(names.iter().map(|name| task(name, Running, LastStatus::Pending)).collect()).await;
+    let mut session = session();
+    let sent = turn(&mut session, &view, Input::Look, NOW);
+    let ack = |effect: &Effect| {
+        let ack = AckRequest { message_id: Some(message_id(std::slice::from_ref(effect))), ..AckRequest::default() };
+        Input::Frame(Box::new(Frame::AckRequest(ack)))
+    };
+    let payloads = sent.iter().take(2);
+    let mut effects: Vec<Effect> = payloads.flat_map(|effect| turn(&mut session, &view, ack(effect), NOW)).collect();
+    effects.insert(1, Effect::Undeliverable { task: "x".into(), reason: "why".into() });
+    assert_eq!(effects.len(), 3);
+    let all: String = names.iter().map(|name| format!(" {name}=RUNNING")).collect();
+    assert_eq!(shown(&gathered(effects)), [format!("delivered{all}"), "undeliverable x: why".to_owned()]);
 }
 
 #[tokio::test]

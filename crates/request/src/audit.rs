@@ -156,3 +156,85 @@ fn hide(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Caller, Hosts, Installation};
+    use base::{MasterKey, Names, OsSecrets};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn cx() -> Cx {
+        let caller = Caller {
+            principal: Principal::Root { account: "000000000000".into() },
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            access_key_id: Some("AKIA".into()),
+            request_id: "request".into(),
+            source_ip: "127.0.0.1".into(),
+            user_agent: "agent".into(),
+            endpoint: "http://127.0.0.1:4566".into(),
+            log_batch: None,
+        };
+        let installation = Installation {
+            endpoint: "http://127.0.0.1:4566".into(),
+            hosts: Hosts::new("127.0.0.1:4566".parse().expect("an address")),
+            master: MasterKey::new(&[1; 32]).expect("a key"),
+            open: None,
+        };
+        let (secrets, installation) = (Arc::new(OsSecrets), Arc::new(installation));
+        Cx { caller, now: Timestamp::from_millis(1_800), names: Names::new([0; 16]), secrets, installation }
+    }
+
+    fn recorded(document: &Value, outcome: Result<Value, &ApiError>) -> Value {
+        let call = Call::new("ecs", "RegisterTaskDefinition", document);
+        serde_json::to_value(call.document(&mut cx(), outcome)).expect("JSON")
+    }
+
+    #[test]
+    fn a_record_has_cloudtrails_members_and_hides_what_must_not_be_read() {
+        let container = json!({ "name": "app", "environment": [{ "name": "PASSWORD", "value": "x" }] });
+        let hidden = json!({ "containerDefinitions": [{ "name": "app", "environment": HIDDEN }] });
+        let document = json!({ "containerDefinitions": [container] });
+        let mut record = recorded(&document, Ok(json!({ "taskDefinition": document })));
+        let id = record.as_object_mut().and_then(|record| record.remove("eventID"));
+        assert!(id.is_some_and(|id| id.as_str().is_some_and(|id| id.len() == 36)));
+        let expect = json!({
+            "eventVersion": "1.11",
+            "userIdentity": {
+                "type": "Root",
+                "principalId": "000000000000",
+                "arn": "arn:aws:iam::000000000000:root",
+                "accountId": "000000000000",
+                "accessKeyId": "AKIA",
+            },
+            "eventTime": "1970-01-01T00:00:01Z",
+            "eventSource": "ecs.amazonaws.com",
+            "eventName": "RegisterTaskDefinition",
+            "awsRegion": "us-east-1",
+            "sourceIPAddress": "127.0.0.1",
+            "userAgent": "agent",
+            "requestParameters": hidden,
+            "responseElements": { "taskDefinition": hidden },
+            "requestID": "request",
+            "readOnly": false,
+            "eventType": "AwsApiCall",
+            "managementEvent": true,
+            "recipientAccountId": "000000000000",
+            "eventCategory": "Management",
+        });
+        assert_eq!(record, expect);
+    }
+
+    #[test]
+    fn a_failure_is_told_and_what_is_too_large_is_left_out() {
+        let large = json!({ "family": "x".repeat(ELEMENT_BYTES_MAX) });
+        let record = recorded(&large, Err(&ApiError::client("ClientException", "no")));
+        let of = |name: &str| record.get(name).cloned();
+        assert_eq!((of("errorCode"), of("errorMessage")), (Some("ClientException".into()), Some("no".into())));
+        assert_eq!((of("requestParameters"), of("responseElements")), (Some(Value::Null), Some(Value::Null)));
+        let record = recorded(&json!({}), Ok(large));
+        assert_eq!((record.get("errorCode"), &record["responseElements"]), (None, &Value::Null));
+    }
+}

@@ -146,6 +146,14 @@ proptest! {
     }
 }
 
+async fn run(store: &Store, id: u8, step: Step) {
+    let run = move |tx: &mut Tx| {
+        take(tx, id, step);
+        Ok::<_, ()>(())
+    };
+    store.transact(run).await.expect("it leads");
+}
+
 /// Two servers, of which one takes over.
 #[test]
 fn also_in_a_server_that_follows_and_takes_over() {
@@ -157,13 +165,13 @@ fn also_in_a_server_that_follows_and_takes_over() {
         let mut feed = follower.subscribe();
         let place = |id| Step::Place { instance: 0, task: Box::new(task("", 7, 8, ports(id))) };
         for step in [(0, place("tcp:80")), (1, place("udp:53")), (0, Step::Run { host_port: 90 }), (1, Step::Stop)] {
-            leader.transact(move |tx| Ok::<_, ()>(take(tx, step.0, step.1))).await.expect("it leads");
+            run(&leader, step.0, step.1).await;
             feed.next().await.expect("it keeps up");
             check(&follower.view());
         }
         drop(leader);
         follower.wait_role(|role| matches!(role, store::Role::Leading { .. })).await;
-        follower.transact(move |tx| Ok::<_, ()>(take(tx, 0, Step::Stop))).await.expect("it leads");
+        run(&follower, 0, Step::Stop).await;
         check(&follower.view());
         assert_eq!(follower.view().count(TASKS, &key![]), 2);
     });
