@@ -122,10 +122,10 @@ macro_rules! table {
 
         const _: () = {
             // `None` is never made; it is there for tables with no index, since `repr` refuses an empty enum.
-            #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)]
+            #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code, reason = "named as the index is")]
             #[repr(u8)]
             enum Number { $($index,)* None }
-            #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)]
+            #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code, reason = "named as the index is")]
             #[repr(u8)]
             enum SumNumber { $($sum,)* None }
 

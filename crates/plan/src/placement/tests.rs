@@ -145,16 +145,14 @@ fn attributes_and_constraints_are_wanted_of_an_instance() {
     check(&[("arch", Some("x86_64"))], "", "b b");
     check(&[("arch", None)], "", "a b");
     check(&[("none", None)], "", "ATTRIBUTE ATTRIBUTE");
-    let attributes = [("gpu".into(), None), ("arch".into(), Some("riscv64".into())), ("os".into(), Some("linux".into()))];
+    let attributes =
+        [("gpu".into(), None), ("arch".into(), Some("riscv64".into())), ("os".into(), Some("linux".into()))];
     let wants = Wants { attributes: &attributes, ..Wants::default() };
     let placement = place(&candidates, &Request { count: 1, demand: Resources::default(), wants }).expect("nodes");
     let details: Vec<_> = placement.refusals.into_iter().filter_map(|refusal| refusal.detail).collect();
     assert_eq!(
         details,
-        [
-            "It has not: arch riscv64 (it is arm64), os linux",
-            "It has not: gpu, arch riscv64 (it is x86_64), os linux",
-        ]
+        ["It has not: arch riscv64 (it is arm64), os linux", "It has not: gpu, arch riscv64 (it is x86_64), os linux",]
     );
     check(&[], "attribute:arch == arm64", "a a");
     check(&[], "not(task:group == family:web)", "a b");
