@@ -26,6 +26,8 @@ pub struct Longshore {
     listen: String,
     /// Further options of `up`.
     options: Vec<String>,
+    /// Its commands are given the data folder as seen from the folder that it is in.
+    is_relative: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -51,7 +53,8 @@ impl Longshore {
     /// As [`Longshore::start`], on another address and with further options of `up`.
     pub fn start_with(listen: &str, options: &[&str]) -> Result<Self> {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut longshore = Self { dir: tempfile::tempdir()?, server: None, listen: listen.to_owned(), options };
+        let (dir, listen) = (tempfile::tempdir()?, listen.to_owned());
+        let mut longshore = Self { dir, server: None, listen, options, is_relative: false };
         longshore.up()?;
         Ok(longshore)
     }
@@ -60,7 +63,8 @@ impl Longshore {
     /// is waited for until it stands by.
     pub fn standby(first: &Self, options: &[&str]) -> Result<Self> {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut standby = Self { dir: tempfile::tempdir()?, server: None, listen: "127.0.0.1:0".to_owned(), options };
+        let (dir, listen) = (tempfile::tempdir()?, "127.0.0.1:0".to_owned());
+        let mut standby = Self { dir, server: None, listen, options, is_relative: false };
         std::fs::copy(first.key(), standby.key())?;
         standby.spawn()?;
         standby.wait_said(STANDS_BY, 0)?;
@@ -96,11 +100,11 @@ impl Longshore {
         Ok(kill_process(Pid::from_child(server), signal)?)
     }
 
-    /// As [`Longshore::start`], with the data in a folder of somebody else's choice.
+    /// As [`Longshore::start`], with the data in a folder of somebody else's choice, which it is told relatively.
     pub fn start_on(data: &Path) -> Result<Self> {
         let (dir, listen) = (tempfile::tempdir()?, "127.0.0.1:0".to_owned());
         std::os::unix::fs::symlink(data, dir.path().join("data"))?;
-        let mut longshore = Self { dir, server: None, listen, options: Vec::new() };
+        let mut longshore = Self { dir, server: None, listen, options: Vec::new(), is_relative: true };
         longshore.up()?;
         Ok(longshore)
     }
@@ -123,7 +127,11 @@ impl Longshore {
     /// A command of the binary on this data folder.
     pub fn command(&self, name: &str) -> Result<Command> {
         let mut command = Command::new(Self::binary()?);
-        command.arg(name).arg("--data").arg(self.data());
+        command.arg(name).arg("--data");
+        match self.is_relative {
+            true => command.current_dir(self.dir.path()).arg("data"),
+            false => command.arg(self.data()),
+        };
         Ok(command)
     }
 

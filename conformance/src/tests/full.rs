@@ -4,10 +4,11 @@ use super::{Stage, push, text};
 use crate::{HostImage, Longshore};
 use anyhow::{Context, Result};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::json;
 
 /// MiB of the file system; unpacking leaves 64 of it free.
@@ -36,7 +37,7 @@ impl SmallDisk {
     /// Writes until so many bytes are left.
     fn fill(&self, left: u64) -> Result<()> {
         let mut file = File::options().create(true).append(true).open(self.root().join("fill"))?;
-        for bytes in [1_u64 << 20, 1 << 12, 1] {
+        for bytes in [1_u64 << 20, 1 << 12, 1 << 10, 1] {
             while free(&self.root())? >= left + bytes && file.write_all(&vec![1; usize::try_from(bytes)?]).is_ok() {}
         }
         Ok(())
@@ -110,7 +111,7 @@ fn a_full_disk_is_said_and_everything_goes_on_with_room() -> Result<()> {
     stage.until(&late, "RUNNING")?;
     disk.fill(0)?;
     let error = client.aws_error(&["ecs", "create-cluster", "--cluster-name", "full"])?;
-    assert!(error.contains("No space left on device"), "{error}");
+    assert!(error.contains("No space left on device") && !error.contains("reload"), "{error}");
     let said = client.python(PUT_NOISE)?;
     assert!(text(&said).contains("No space left on device") || text(&said).contains("Service"), "{said}");
     let pushed =
@@ -131,5 +132,57 @@ fn a_full_disk_is_said_and_everything_goes_on_with_room() -> Result<()> {
     push(&client, &HostImage::busybox(&["echo", "third"])?.source(), &stage.image.replace(":1", ":3"), &[])?;
     let task = stage.run_to_end("none", json!({ "image": other }))?;
     assert_eq!(stage.log(&task)?, ["another"], "{task:#}");
+    Ok(())
+}
+
+/// A folder with the tar file `tar` of a root that has so many MiB that no compression makes small, each time others.
+fn root(mib: u64) -> Result<tempfile::TempDir> {
+    let dir = tempfile::tempdir()?;
+    let files = dir.path().join("root/bin");
+    std::fs::create_dir_all(&files)?;
+    std::io::copy(&mut File::open("/dev/urandom")?.take(mib << 20), &mut File::create(files.join("noise"))?)?;
+    run(Command::new("tar").arg("-C").arg(dir.path().join("root")).arg("-cf").arg(dir.path().join("tar")).arg("bin"))?;
+    Ok(dir)
+}
+
+#[test]
+fn a_server_on_a_full_disk_keeps_its_output_starts_after_a_kill_and_heals() -> Result<()> {
+    let disk = SmallDisk::new()?;
+    let data = disk.root().join("data");
+    std::fs::create_dir(&data)?;
+    let mut stage = Stage::of(Longshore::start_on(&data)?)?;
+    let staged = || Ok::<_, anyhow::Error>(std::fs::read_dir(data.join("blobs/staging"))?.count());
+
+    // A push that does not fit leaves nothing, and the server's own state has room.
+    let push = |server: &Longshore, mib: u64, name: &str| -> Result<std::process::Output> {
+        Ok(server.command("push")?.arg(root(mib)?.path().join("tar")).arg(name).output()?)
+    };
+    assert!(push(&stage.server, 100, "big:1")?.status.success());
+    let refused = push(&stage.server, 110, "big:2")?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("507 UNAVAILABLE: the registry's disk has no room"), "{said}");
+    assert_eq!(staged()?, 0);
+    assert!(free(&disk.root())? >= 64 << 20);
+    stage.client().aws(&["ecs", "create-cluster", "--cluster-name", "still-written"])?;
+
+    let script = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo tick $i; sleep 0.2; done; exit 7";
+    let definition = stage.register("none", json!({ "command": ["sh", "-c", script] }))?;
+    let task = stage.run(&definition, &[])?;
+    stage.until(&task, "RUNNING")?;
+    disk.fill(0)?;
+    stage.server.end(Signal::KILL)?;
+    let before = stage.server.log_text().len();
+    stage.server.up()?;
+    let said = stage.server.log_text().split_off(before);
+    assert!(said.contains("the data folder's disk is full: nothing can be written until it has room"), "{said}");
+    let error = stage.client().aws_error(&["ecs", "create-cluster", "--cluster-name", "full"])?;
+    assert!(error.contains("ServiceUnavailable") && error.contains("tries again every few seconds"), "{error}");
+
+    disk.make_room()?;
+    let task = stage.until(&task, "STOPPED")?;
+    assert_eq!(task["containers"][0]["exitCode"], 7, "{task:#}");
+    let ticks: Vec<String> = (1..=60).map(|tick| format!("tick {tick}")).collect();
+    assert_eq!(stage.log(&task)?, ticks);
+    stage.client().aws(&["ecs", "create-cluster", "--cluster-name", "room"])?;
     Ok(())
 }

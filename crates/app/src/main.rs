@@ -3,6 +3,7 @@
 //! This is the composition root; it wires the rooms together and holds no logic of theirs.
 
 mod agent_process;
+mod announce;
 mod data_dir;
 mod down;
 mod engine;

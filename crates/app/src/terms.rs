@@ -4,7 +4,8 @@
 //! own. See docs/decisions/0007-one-leads-others-stand-by.md.
 
 use crate::agent_process::{Start, Supervisor};
-use crate::data_dir::{DataDir, write_private};
+use crate::announce;
+use crate::data_dir::DataDir;
 use crate::engine;
 use crate::first_start::{self, Home, Wanted};
 use crate::image_args::ImageArgs;
@@ -206,7 +207,7 @@ impl Terms {
             certificate: certificate.map(|certificate| certificate.digest.to_string()),
             ca_bundle: own.map(|files| std::path::absolute(&files.certificate)).transpose()?,
         };
-        write_private(&self.data.paths.endpoint(), &serde_json::to_vec(&endpoint)?)
+        announce::write(self.data.paths.endpoint(), serde_json::to_vec(&endpoint)?)
     }
 
     /// Resolves once the local node has joined, if there is to be one; answers how to call it.

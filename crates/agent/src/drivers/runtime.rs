@@ -22,6 +22,7 @@ use serde_json::Value;
 use super::Error;
 use super::bundle::{self, Host, ProcessUser};
 use super::cgroup::{self, HYBRID_MOUNT, Layout};
+use super::files::is_full;
 use super::spec::{BindMount, ContainerSpec};
 
 /// The runtimes that are tried, best first.
@@ -65,6 +66,8 @@ impl Runtime {
                 let runtime = Self { version: version(&path), name, path: path.clone(), hides_hybrid_mount };
                 match runtime.try_out(scratch, cgroup_root) {
                     Ok(()) => return Ok(runtime),
+                    // No other runtime would do better.
+                    Err(error) if is_full(&error) => return Err(Error::io("try an OCI runtime")(error)),
                     Err(error) => complaints.push(format!("{}: {error}", runtime.name)),
                 }
             }
