@@ -29,7 +29,8 @@ fn read(stage: &Stage, task: &str) -> Result<Vec<String>> {
 /// Nothing but these, which may stand in any order, and each chain in its own.
 fn check(story: &[String], whole: &[&str], chains: &[&[&str]]) {
     let (mut told, mut expect) = (story.to_vec(), whole.to_vec());
-    (told.sort(), expect.sort_unstable());
+    told.sort();
+    expect.sort_unstable();
     assert_eq!(told, expect, "{story:#?}");
     for chain in chains {
         let mut rest = story.iter();

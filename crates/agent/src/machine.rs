@@ -260,7 +260,9 @@ impl Machine {
             Event::HostKill { task } => self.change(&task, now, &mut commands, |live| live.host_kill(now)),
             Event::Noted { task } => self.change(&task, now, &mut commands, Live::noted),
             Event::Persisted { task, revision } => self.persisted(&task, revision, now, &mut commands),
-            Event::Unwritable { task, why } => self.change(&task, now, &mut commands, |live| live.unwritable(&why, now)),
+            Event::Unwritable { task, why } => {
+                self.change(&task, now, &mut commands, |live| live.unwritable(&why, now))
+            }
             Event::Submitted { task } => self.change(&task, now, &mut commands, Live::submitted),
             Event::Container { at, change } => {
                 self.change(&at.task, now, &mut commands, |live| live.container(&at.container, change, now));

@@ -45,8 +45,8 @@ pub use staging::{Staging, remove, remove_leftovers};
 
 use crate::digest::{Algorithm, Digest, DigestError};
 use decode::{Ahead, Metered};
-use limits::Disk;
 use error::at;
+use limits::Disk;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::path::Path;

@@ -67,7 +67,11 @@ mod tests {
             assert!(text.ends_with(expect) && text.is_empty() == expect.is_empty(), "{target}: {text:?}");
             assert!(expect.is_empty() || name == Some("CannotStartContainerError"));
         }
-        check("/proc", "/tmp", "error mounting \"/tmp\" to rootfs at \"/proc\": \"/proc\" cannot be mounted because it is not of type proc");
+        check(
+            "/proc",
+            "/tmp",
+            "error mounting \"/tmp\" to rootfs at \"/proc\": \"/proc\" cannot be mounted because it is not of type proc",
+        );
         check("//proc/", "/tmp", "it is not of type proc");
         check("/proc", "/proc", "");
         check("/proc/sys", "/tmp", "\"/proc/sys\" cannot be mounted because it is inside /proc");

@@ -282,7 +282,12 @@ impl<S: Source> Shipper<S> {
         if dropped != known && (last || at.is_none_or(|at| now >= at + TELL_INTERVAL)) {
             self.told = (dropped, Some(now));
             let Dropped { lines, bytes } = dropped;
-            tracing::warn!(container = self.to.producer, lines, bytes, "output was dropped: its buffer, or the disk, was full");
+            tracing::warn!(
+                container = self.to.producer,
+                lines,
+                bytes,
+                "output was dropped: its buffer, or the disk, was full"
+            );
             (self.to.tell)(Trouble::Dropped { lines, bytes });
         }
     }

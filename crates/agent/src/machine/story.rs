@@ -117,7 +117,9 @@ impl Teller<'_> {
     pub fn output_trouble(self, trouble: &Trouble) -> TaskEvent {
         match trouble {
             Trouble::Dropped { lines, bytes } => {
-                let text = format!("{lines} lines ({bytes} bytes) so far: the buffer (max-buffer-size), or the disk, was full");
+                let text = format!(
+                    "{lines} lines ({bytes} bytes) so far: the buffer (max-buffer-size), or the disk, was full"
+                );
                 TaskEvent { bytes: Some(bytes.cast_signed()), ..self.tell("OUTPUT_DROPPED", text) }
             }
             Trouble::Refused { events, why } => self.tell("OUTPUT_REFUSED", format!("{events} log events: {why}")),

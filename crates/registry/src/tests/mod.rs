@@ -64,7 +64,8 @@ impl World {
         let engine = MemoryEngine::default();
         let free = Arc::new(AtomicU64::new(u64::MAX));
         let (requests, host, _server) = serve(&engine, &dir, &clock, &free).await;
-        let mut world = Self { requests, host, token: String::new(), clock, free, http: client(), engine, dir, _server };
+        let mut world =
+            Self { requests, host, token: String::new(), clock, free, http: client(), engine, dir, _server };
         world.put(ACCESS_KEYS, access_key(KEY_ID, KeyOwner::Root)).await;
         world.repository("web").await;
         world.repository("other").await;
