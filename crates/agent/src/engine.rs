@@ -97,7 +97,10 @@ impl Engine {
                 Some(event) = self.events.recv() => self.step(event, Some(link)),
                 heard = link.heard.recv() => match heard {
                     Some(Heard::Event(event)) => self.step(event, Some(link)),
-                    Some(Heard::Manifest { message, running }) => self.compare(message, &running, link),
+                    Some(Heard::Manifest { message, running }) => {
+                        self.story.met();
+                        self.compare(message, &running, link);
+                    }
                     Some(Heard::EventsWanted) => self.story.want(),
                     Some(Heard::EventsTaken { origin, sequence }) => self.story.taken(&origin, sequence),
                     None => return Ok(()),

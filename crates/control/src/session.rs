@@ -113,10 +113,11 @@ impl Session {
         match input {
             Input::Connected => {
                 self.orders(view, now, names, &mut effects);
-                effects.push(send(self.manifest(view, now, names)));
+                // Before the manifest, which every control plane sends: by then the node knows whether we want it.
                 if self.is_ours(view) {
                     effects.push(send(acs::TaskEventsRequest { message_id: Some(names.uuid()) }));
                 }
+                effects.push(send(self.manifest(view, now, names)));
                 self.heartbeat_at = now;
             }
             Input::Look => {

@@ -27,8 +27,8 @@ pub struct Story {
     first: i64,
     /// How many of them were told in this session.
     told: usize,
-    /// This session's control plane wants to hear.
-    wanted: bool,
+    /// The control plane wants to hear; none before the first session has told.
+    wanted: Option<bool>,
     /// When the next are told.
     due: Option<Instant>,
     /// Somebody waits for what there is to be taken.
@@ -41,7 +41,7 @@ impl Story {
     /// `origin` tells this life of the agent from others.
     pub fn new(origin: String) -> Self {
         let (taken, events) = (watch::Sender::new(0), VecDeque::new());
-        Self { origin, events, first: 1, told: 0, wanted: false, due: None, hurried: false, taken }
+        Self { origin, events, first: 1, told: 0, wanted: None, due: None, hurried: false, taken }
     }
 
     pub fn add(&mut self, events: Vec<TaskEvent>) {
@@ -53,8 +53,13 @@ impl Story {
 
     /// A session began whose control plane wants to hear all that it has not taken.
     pub fn want(&mut self) {
-        (self.wanted, self.told) = (true, 0);
+        (self.wanted, self.told) = (Some(true), 0);
         self.schedule();
+    }
+
+    /// A session began; one whose control plane wants to hear has said so by now.
+    pub fn met(&mut self) {
+        self.wanted.get_or_insert(false);
     }
 
     pub fn taken(&mut self, origin: &str, sequence: i64) {
@@ -69,7 +74,7 @@ impl Story {
     /// control plane that does not want to hear.
     pub fn whole(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let (mut taken, last) = (self.taken.subscribe(), self.last());
-        let waits = self.wanted && !self.events.is_empty();
+        let waits = self.wanted != Some(false) && !self.events.is_empty();
         self.hurried |= waits;
         self.schedule();
         async move {
@@ -96,7 +101,7 @@ impl Story {
     pub fn next(&mut self) -> Option<TaskEventsMessage> {
         (self.due, self.hurried) = (None, false);
         let events: Vec<TaskEvent> = self.events.iter().skip(self.told).take(MESSAGE_EVENTS_MAX).cloned().collect();
-        if events.is_empty() || !self.wanted {
+        if events.is_empty() || self.wanted != Some(true) {
             return None;
         }
         self.told += events.len();
@@ -106,7 +111,7 @@ impl Story {
 
     /// Whoever hurries waits for no more than the answer to what is told already: meanwhile, more gathers.
     fn schedule(&mut self) {
-        if self.wanted && self.told < self.events.len() {
+        if self.wanted == Some(true) && self.told < self.events.len() {
             let gather = if self.hurried && self.told == 0 { Duration::ZERO } else { GATHER_TIME };
             let due = Instant::now() + gather;
             self.due = Some(self.due.map_or(due, |before| before.min(due)));
@@ -176,12 +181,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_end_waits_until_its_story_is_taken() {
         let mut story = Story::new("o".to_owned());
-        story.add(events(1..3));
-        story.whole().await;
-        assert_eq!(story.due, None, "nobody wants it: nobody waits");
-        story.want();
         let begun = Instant::now();
+        story.add(events(1..3));
         let whole = tokio::spawn(story.whole());
+        tokio::task::yield_now().await;
+        assert!(!whole.is_finished() && story.due.is_none(), "nobody is there yet who could want it");
+        story.want();
+        story.met();
         story.is_due().await;
         assert_eq!(begun.elapsed(), Duration::ZERO, "it is told at once");
         assert_eq!(told(&mut story).map(|(last, _)| last), Some(2));
@@ -195,6 +201,15 @@ mod tests {
         assert_eq!(told(&mut story), Some((3, vec!["3".to_owned()])));
         next.await.expect("given up");
         assert_eq!(begun.elapsed(), TAKE_TIME, "a control plane that does not answer is not waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_want_the_story_is_not_waited_for() {
+        let (mut story, begun) = (Story::new("o".to_owned()), Instant::now());
+        story.add(events(1..3));
+        story.met();
+        story.whole().await;
+        assert_eq!((begun.elapsed(), story.due), (Duration::ZERO, None));
     }
 
     #[test]
