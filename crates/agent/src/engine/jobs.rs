@@ -136,6 +136,7 @@ impl Hands {
             }
             News::Progress { done, total } => self.report(subject.at.clone(), Change::Fetching { done, total }),
             News::Retrying { attempt, why, pause } => {
+                let why = printable(&why).into_owned();
                 self.report(subject.at.clone(), Change::Retrying { attempt, why, pause });
             }
         };
