@@ -112,7 +112,7 @@ fn unpack(longshore: &Path, packed: &Path, root: &Path, expected: Expected) -> R
     let order = json!({
         "root": root,
         "media_type": media_type::OCI_LAYER_GZIP,
-        "limits": Limits::of_layer(expected.size, u64::MAX),
+        "limits": Limits::of_layer(expected.size, 0),
         "expected": expected,
     });
     let mut command = Command::new(longshore);
