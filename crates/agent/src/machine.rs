@@ -13,7 +13,7 @@
 
 use crate::logs::Trouble;
 use crate::order::TaskOrder;
-use crate::task::{Binding, Container, Desired, Reported, Task};
+use crate::task::{Binding, Container, Desired, Task};
 use base::{Names, Timestamp};
 use live::Live;
 use std::collections::{BTreeMap, VecDeque};
@@ -330,16 +330,7 @@ impl Machine {
     fn accept(&mut self, order: TaskOrder, now: Timestamp) {
         let arn = order.arn.clone();
         let containers = order.containers.iter().map(|_| self.container()).collect();
-        let task = Task {
-            order: order.into(),
-            containers,
-            desired: Desired::Running,
-            host_stopped: false,
-            reported: Reported::Nothing,
-            pull_started: None,
-            pull_stopped: None,
-            execution_stopped: None,
-        };
+        let task = Task::new(order.into(), containers);
         self.story.push(story::taken(&arn, now));
         self.tasks.insert(arn, Live::new(task));
     }

@@ -157,19 +157,10 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::order::TaskOrder;
-    use crate::task::{Desired, Reported};
+    use crate::task::Desired;
 
     fn task(arn: &str) -> Task {
-        Task {
-            order: TaskOrder { arn: arn.to_owned(), ..TaskOrder::default() }.into(),
-            desired: Desired::Running,
-            host_stopped: false,
-            containers: Vec::new(),
-            reported: Reported::Nothing,
-            pull_started: None,
-            pull_stopped: None,
-            execution_stopped: None,
-        }
+        Task::new(TaskOrder { arn: arn.to_owned(), ..TaskOrder::default() }.into(), Vec::new())
     }
 
     #[test]

@@ -54,6 +54,22 @@ pub struct Task {
     pub execution_stopped: Option<Timestamp>,
 }
 
+impl Task {
+    /// A task as its order is accepted, of which nothing was done or reported yet.
+    pub fn new(order: Arc<TaskOrder>, containers: Vec<Container>) -> Self {
+        Self {
+            order,
+            desired: Desired::Running,
+            host_stopped: false,
+            containers,
+            reported: Reported::Nothing,
+            pull_started: None,
+            pull_stopped: None,
+            execution_stopped: None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Container {
     /// 64 hexadecimal digits, chosen when the order is accepted: a container that was made is found again by it.

@@ -3,7 +3,7 @@
 use crate::data_dir::write_private;
 use anyhow::Result;
 use std::fs::OpenOptions;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,8 +31,7 @@ pub fn write(path: PathBuf, document: Vec<u8>) -> Result<()> {
 }
 
 fn is_full(error: &anyhow::Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
-    matches!(cause, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    error.root_cause().downcast_ref().is_some_and(base::is_disk_full)
 }
 
 /// In its place, as long as the former was, so that it takes no more room.

@@ -23,6 +23,11 @@ pub use time::Timestamp;
 /// The only partition an installation has; AWS's other partitions differ in ARNs alone.
 pub const PARTITION: &str = "aws";
 
+/// True for what a disk says that has no room: the same may do once somebody has made some.
+pub fn is_disk_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 /// True for a twelve-digit account id.
 pub fn is_account_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())

@@ -1,4 +1,3 @@
-use crate::room;
 use oci::Digest;
 use std::error::Error;
 use std::io;
@@ -38,7 +37,7 @@ pub enum BlobError {
 impl BlobError {
     /// For `map_err`: an I/O error with the path that it is about, unless the path is all the same to it.
     pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| match room::is_full(&source) {
+        move |source| match base::is_disk_full(&source) {
             true => Self::NoRoom(source),
             false => Self::Io { path: path.to_owned(), source },
         }

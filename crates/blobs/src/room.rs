@@ -87,8 +87,3 @@ pub(crate) fn disk_of(folder: PathBuf) -> Disk {
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     })
 }
-
-/// True for what a disk says that has no room.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}

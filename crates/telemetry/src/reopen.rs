@@ -8,7 +8,6 @@ use crate::TelemetryError;
 use crate::spaces::Spaces;
 use crate::writer::Writer;
 use rustix::fs::statvfs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,7 +78,7 @@ impl Slot {
 
     fn is_for_room(&self, error: &fjall::Error) -> bool {
         match error {
-            fjall::Error::Io(error) => matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
+            fjall::Error::Io(error) => base::is_disk_full(error),
             fjall::Error::Poisoned => !self.has_room(),
             _ => false,
         }

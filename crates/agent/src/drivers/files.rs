@@ -34,11 +34,6 @@ fn write_whole(path: &Path, bytes: &[u8], durable: Durable) -> io::Result<()> {
     Ok(())
 }
 
-/// True where there is no room: the same may do once somebody has made some.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 /// The JSON at `path`, or none when there is no such file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {

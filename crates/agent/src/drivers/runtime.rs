@@ -22,8 +22,8 @@ use serde_json::Value;
 use super::Error;
 use super::bundle::{self, Host, ProcessUser};
 use super::cgroup::{self, HYBRID_MOUNT, Layout};
-use super::files::is_full;
 use super::spec::{BindMount, ContainerSpec};
+use base::is_disk_full;
 
 /// The runtimes that are tried, best first.
 pub const CANDIDATES: [&str; 2] = ["crun", "runc"];
@@ -67,7 +67,7 @@ impl Runtime {
                 match runtime.try_out(scratch, cgroup_root) {
                     Ok(()) => return Ok(runtime),
                     // No other runtime would do better.
-                    Err(error) if is_full(&error) => return Err(Error::io("try an OCI runtime")(error)),
+                    Err(error) if is_disk_full(&error) => return Err(Error::io("try an OCI runtime")(error)),
                     Err(error) => complaints.push(format!("{}: {error}", runtime.name)),
                 }
             }

@@ -420,7 +420,7 @@ pub fn exit_of(ended: Ended) -> Exit {
 mod tests {
     use super::*;
     use crate::order::VolumesFrom;
-    use crate::task::{Container, Desired, Reported};
+    use crate::task::Container;
 
     #[test]
     fn ends_are_told_in_ecs_words() {
@@ -446,19 +446,8 @@ mod tests {
                 ..ContainerOrder::default()
             };
             let placed = || Container { runtime_id: "0a".to_owned(), ..Container::default() };
-            let task = Task {
-                order: Arc::new(TaskOrder {
-                    containers: containers.iter().map(order).collect(),
-                    ..TaskOrder::default()
-                }),
-                containers: containers.iter().map(|_| placed()).collect(),
-                desired: Desired::Running,
-                host_stopped: false,
-                reported: Reported::Nothing,
-                pull_started: None,
-                pull_stopped: None,
-                execution_stopped: None,
-            };
+            let orders = TaskOrder { containers: containers.iter().map(order).collect(), ..TaskOrder::default() };
+            let task = Task::new(orders.into(), containers.iter().map(|_| placed()).collect());
             let found: Vec<usize> = sources(&task, 0).iter().map(|peer| peer.index).collect();
             assert_eq!(found, expect, "{containers:?}");
         }

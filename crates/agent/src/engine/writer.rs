@@ -1,10 +1,10 @@
 //! The one writer of tasks' files. What waits is written together; the latest of a task counts.
 
 use crate::backoff::Backoff;
-use crate::drivers::files::is_full;
 use crate::machine::Event;
 use crate::order::id_of;
 use crate::saved::Saved;
+use base::is_disk_full;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Writer {
             let begun = Instant::now();
             while let Err(error) = self.write(&batch).await {
                 tracing::error!(%error, "tasks cannot be written; trying again");
-                if is_full(&error) && begun.elapsed() >= ROOM_WAIT {
+                if is_disk_full(&error) && begun.elapsed() >= ROOM_WAIT {
                     self.give_up(&batch, &error);
                 }
                 backoff.wait().await;

@@ -4,7 +4,7 @@ use super::LogEvent;
 use super::batch::{Batch, Cursor, Dropped};
 use super::multiline::Joining;
 use crate::backoff::Backoff;
-use crate::drivers::files::{Durable, is_full, read_json, replace_json};
+use crate::drivers::files::{Durable, read_json, replace_json};
 use crate::drivers::spool::Record;
 use crate::drivers::{Error, Output};
 use crate::order::AwsLogs;
@@ -298,7 +298,7 @@ impl<S: Source> Shipper<S> {
         loop {
             let noted: io::Result<()> = replace_json(&self.path, &self.progress, Durable::No);
             match noted {
-                Err(error) if is_full(&error) => {
+                Err(error) if base::is_disk_full(&error) => {
                     tracing::error!(%error, "how far logs were shipped cannot be noted; trying again");
                     backoff.wait().await;
                 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::order::ContainerOrder;
+use crate::task::Reported;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 

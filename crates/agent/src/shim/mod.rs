@@ -25,9 +25,9 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
-use crate::drivers::files::is_full;
 use crate::drivers::process::ProcessRef;
 use crate::drivers::records::{BEGUN, ContainerRecord, Exit, LOCK, WAKE};
+use base::is_disk_full;
 
 /// How dear the shim is to the OOM killer: last of all, since its container cannot do without it
 /// (proc(5), `oom_score_adj`; -1000 would be never).
@@ -125,7 +125,7 @@ impl Shim {
     fn write_exit(&self, exit: &Exit) -> io::Result<()> {
         loop {
             match exit.write(&self.dir) {
-                Err(error) if is_full(&error) => std::thread::sleep(FULL_DISK_PAUSE),
+                Err(error) if is_disk_full(&error) => std::thread::sleep(FULL_DISK_PAUSE),
                 written => return written,
             }
         }
